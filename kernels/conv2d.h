@@ -1,0 +1,30 @@
+// 2-D convolution (cross-correlation, as in deep learning). Images NHWC, weights KRSC.
+// y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p*stride_h - top + r, q*stride_w - left + s, c] w[k,r,s,c]
+// with x = 0 outside the image. Forward, data gradient and weight gradient are kernels of their own.
+#pragma once
+
+#include <shatter/kernels/context.h>
+#include <shatter/kernels/geometry.h>
+
+namespace shatter::kernels {
+
+/// automatic: oneDNN in float, im2col in double. im2col: patches gathered, then a matrix product.
+enum class Conv2dAlgorithm { automatic, onednn, im2col };
+
+/// Overwrites y. bias [k] may be null. T: float, double. Throws for onednn with double.
+template <class T>
+void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
+                    const T* bias, T* y, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+
+/// dx[n,h,w,c] = sum of dy * w over the windows that cover the pixel. Overwrites dx.
+template <class T>
+void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
+                          T* dx, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+
+/// dw[k,r,s,c] = sum over images and windows of dy * x, added in an order fixed by the shape.
+/// Overwrites dw. The bias gradient is reduce_rows(dy).
+template <class T>
+void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
+                            T* dw, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+
+}  // namespace shatter::kernels

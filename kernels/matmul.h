@@ -1,0 +1,27 @@
+// Matrix products. Matrices are row-major.
+#pragma once
+
+#include <shatter/kernels/context.h>
+
+namespace shatter::kernels {
+
+/// c [m, n] = alpha * op(a) op(b) + beta * c, op(a) [m, k], op(b) [k, n]. With transpose_a, a is
+/// stored [k, m]; with transpose_b, b is stored [n, k]. A leading dimension is the distance in
+/// elements between stored rows; 0 means packed.
+struct MatmulGeometry {
+  std::int64_t m = 0, n = 0, k = 0;
+  bool transpose_a = false, transpose_b = false;
+  std::int64_t lda = 0, ldb = 0, ldc = 0;
+};
+
+/// c is not read when beta == 0. T: float, double.
+template <class T>
+void matmul(CpuContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
+            T* c);
+
+/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double.
+template <class T>
+void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+              const T* bias, T* y);
+
+}  // namespace shatter::kernels

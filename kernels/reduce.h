@@ -1,0 +1,31 @@
+// Reductions, added in an order fixed by the shape.
+#pragma once
+
+#include <shatter/kernels/context.h>
+
+namespace shatter::kernels {
+
+enum class ReduceOp { sum, maximum };
+
+/// x [outer, reduced, inner] -> y [outer, inner].
+struct ReduceGeometry {
+  std::int64_t outer = 1, reduced = 1, inner = 1;
+};
+
+/// Overwrites y. The sum of nothing is 0, the maximum of nothing -inf; maximum keeps NaN. Sums of
+/// float accumulate in double. T: float, double.
+template <class T>
+void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
+
+/// y [columns] = the sum over rows of x, rows x_step elements apart: the bias gradient of a linear
+/// or convolution layer. Accumulates in double.
+template <class T>
+void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int64_t x_step, T* y);
+
+/// index[row] = the column of the row's largest value, the first one on ties. columns >= 1.
+template <class T>
+void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int32_t* index);
+
+}  // namespace shatter::kernels
