@@ -1,0 +1,61 @@
+// Devices: where a tensor's memory lies and its kernels run.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <shatter/kernels/context.h>
+#include <shatter/kernels/error.h>
+
+namespace shatter {
+
+/// Whether this build contains the CUDA backend.
+inline constexpr bool built_with_cuda = false;
+
+class Device {
+ public:
+  enum class Type { cpu, cuda };
+
+  constexpr Device() = default;
+  static constexpr Device cpu() { return Device(Type::cpu, 0); }
+  static constexpr Device cuda(int index = 0) { return Device(Type::cuda, index); }
+  /// A CUDA device if this build and machine have one, else the CPU.
+  static Device best();
+  /// "auto", "cpu", "cuda" or "cuda:1". Throws (usage) for another word, (device) for a device
+  /// this build or machine does not have.
+  static Device parse(std::string_view name);
+
+  constexpr Type type() const { return type_; }
+  constexpr int index() const { return index_; }
+  constexpr bool is_cpu() const { return type_ == Type::cpu; }
+  constexpr bool is_cuda() const { return type_ == Type::cuda; }
+  std::string name() const;
+
+  friend constexpr bool operator==(Device, Device) = default;
+
+ private:
+  constexpr Device(Type type, int index) : type_(type), index_(index) {}
+  Type type_ = Type::cpu;
+  int index_ = 0;
+};
+
+/// How many CUDA devices this build can use here; 0 in builds without CUDA.
+int cuda_device_count();
+inline bool cuda_available() { return cuda_device_count() > 0; }
+
+/// The context a CUDA device's kernels run in; defined only in builds with CUDA.
+CudaContext& cuda_context(int index);
+
+/// Calls f with the context of `device`; overload resolution on it picks the backend's kernel.
+template <class F>
+decltype(auto) on(Device device, F&& f) {
+  if constexpr (built_with_cuda) {
+    if (device.is_cuda()) return f(cuda_context(device.index()));
+  }
+  if (!device.is_cpu()) {
+    fail(ErrorKind::device, device.name(), ": this build of shatter has no CUDA backend");
+  }
+  return f(cpu_context());
+}
+
+}  // namespace shatter

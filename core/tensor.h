@@ -1,0 +1,153 @@
+// The tensor: a shaped view of reference-counted memory on a device, with gradient bookkeeping that
+// is a null pointer until it is needed. Images are NHWC [n, h, w, c].
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <shatter/core/device.h>
+#include <shatter/core/shape.h>
+#include <shatter/kernels/types.h>
+
+namespace shatter {
+
+struct Node;
+
+/// Reference-counted memory of one device, from its caching allocator.
+class Storage {
+ public:
+  Storage(Device device, std::size_t bytes);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+ private:
+  Device device_;
+  std::size_t bytes_;
+  std::byte* data_;
+};
+
+/// A handle: copies share elements and gradient. Row-major and dense, but for one freedom: the
+/// channel pitch (distance in elements between neighbours along the last dimension but one) may
+/// exceed the last dimension, as in a channel slice of a wider image.
+class Tensor {
+ public:
+  /// The undefined tensor: every accessor but defined() throws.
+  Tensor() = default;
+
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = {});
+  static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = {});
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
+                     Device device = {});
+  /// A copy of values; values.size() must be shape.numel().
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape, Device device = {});
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = {}) {
+    return from(std::span<const T>(values), shape, device);
+  }
+
+  bool defined() const { return impl_ != nullptr; }
+  explicit operator bool() const { return defined(); }
+  const Shape& shape() const { return impl().shape; }
+  std::int64_t dim(int i) const { return shape()[i]; }
+  int rank() const { return shape().rank(); }
+  std::int64_t numel() const { return shape().numel(); }
+  DType dtype() const { return impl().dtype; }
+  Device device() const { return impl().device; }
+  /// Distance in elements between neighbours along the last dimension but one; the size of the last
+  /// dimension when packed.
+  std::int64_t pitch() const { return impl().pitch; }
+  bool is_packed() const;
+  std::size_t bytes() const { return std::size_t(numel()) * size_of(dtype()); }
+
+  /// The first element, in the memory of device(). Throws unless T is the tensor's element type.
+  template <class T>
+  T* data() const {
+    check_dtype(dtype_of<T>);
+    return reinterpret_cast<T*>(raw());
+  }
+  std::byte* raw() const {
+    return impl().storage->data() + std::size_t(impl().offset) * size_of(dtype());
+  }
+  /// The only element of a one-element tensor, whatever its type and device.
+  double item() const;
+  /// The elements in row-major order, copied to the host and converted.
+  template <class T>
+  std::vector<T> values() const;
+
+  /// This tensor on another device, of another type; itself where nothing changes. Differentiable
+  /// between floating types.
+  Tensor to(Device device) const;
+  Tensor to(DType dtype) const;
+  /// A packed copy. Not differentiable: for state.
+  Tensor clone() const;
+  /// Itself when packed, else a packed copy. Differentiable.
+  Tensor packed() const;
+  /// The same elements under another shape with as many (one dimension may be -1); packs first
+  /// where it must. Differentiable.
+  Tensor reshape(const Shape& shape) const;
+  Tensor reshape(std::initializer_list<std::int64_t> dims) const;
+  /// Elements begin .. begin + count of the last dimension, sharing memory. Differentiable.
+  Tensor slice_channels(std::int64_t begin, std::int64_t count) const;
+  /// Items begin .. begin + count of the first dimension, sharing memory. Not differentiable.
+  Tensor slice_items(std::int64_t begin, std::int64_t count) const;
+
+  /// Overwrites the elements with those of a tensor of equal shape, converting the type and
+  /// crossing devices; the gradient history of this tensor is left alone.
+  void copy_from(const Tensor& source) const;
+  void fill(double value) const;
+  /// Moves the elements, in place for every handle, to another device.
+  void move_to(Device device) const;
+
+  bool requires_grad() const { return defined() && impl_->node != nullptr; }
+  /// Marks a leaf: backward() accumulates into grad(). Throws for integer types and non-leaves.
+  const Tensor& set_requires_grad(bool value = true) const;
+  /// What backward() has accumulated here; undefined before. Throws for non-leaves.
+  Tensor grad() const;
+  void set_grad(const Tensor& gradient) const;
+  /// A handle to the same elements without gradient history.
+  Tensor detach() const;
+  /// The tape's entry that produced this tensor, or its leaf entry; null without gradient.
+  const std::shared_ptr<Node>& node() const { return impl().node; }
+  void set_node(std::shared_ptr<Node> node) const { impl().node = std::move(node); }
+
+  /// Whether both are views of the same memory block.
+  bool shares_storage(const Tensor& other) const {
+    return impl().storage == other.impl().storage;
+  }
+  /// Whether this handle is the only user of its memory.
+  bool is_unique() const { return impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
+  /// Position of the first element in its memory block, in elements.
+  std::int64_t offset() const { return impl().offset; }
+  /// "float32 [2, 3]" or "undefined".
+  std::string str() const;
+
+ private:
+  struct Impl {
+    std::shared_ptr<Storage> storage;
+    Shape shape;
+    DType dtype = DType::float32;
+    Device device;
+    std::int64_t pitch = 0;
+    std::int64_t offset = 0;
+    std::shared_ptr<Node> node;
+  };
+  explicit Tensor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  Impl& impl() const {
+    if (!impl_) fail(ErrorKind::usage, "use of an undefined tensor");
+    return *impl_;
+  }
+  void check_dtype(DType dtype) const;
+  /// The same memory seen otherwise, without gradient history.
+  Tensor view(const Shape& shape, std::int64_t pitch, std::int64_t offset) const;
+
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace shatter
