@@ -1,0 +1,170 @@
+// The layers. Each is a plain class: options in, public tensors, operator(). Images are NHWC.
+#pragma once
+
+#include <optional>
+
+#include <shatter/core/ops.h>
+#include <shatter/layers/module.h>
+
+namespace shatter {
+
+class Conv2d {
+ public:
+  struct Options {
+    std::int64_t in = 0, out = 0;
+    std::int64_t kernel = 3, stride = 1;
+    std::optional<Padding> padding = same;
+    bool bias = true;
+    std::optional<Initializer> weight_init;  ///< default: He, fan-in
+    Initializer bias_init = init::zeros();
+  };
+  explicit Conv2d(const Options& options);
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight;  ///< [out, kernel, kernel, in]
+  Tensor bias;    ///< [out], undefined without bias
+};
+
+class BatchNorm2d {
+ public:
+  struct Options {
+    std::int64_t channels = 0;
+    bool scale = true;   ///< gamma
+    bool shift = true;   ///< beta
+    bool relu = false;   ///< fused ReLU behind it
+    double epsilon = 1e-3;
+    double decay = 0.99;
+    bool unbiased_running_variance = false;
+  };
+  explicit BatchNorm2d(const Options& options);
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight, bias;                    ///< gamma, beta [channels], undefined where switched off
+  Tensor running_mean, running_variance;  ///< saved as running_mean, running_var
+  Mode mode;
+};
+
+class Linear {
+ public:
+  struct Options {
+    std::int64_t in = 0, out = 0;
+    bool bias = true;
+    std::optional<Initializer> weight_init;  ///< default: He, fan-in
+    Initializer bias_init = init::zeros();
+  };
+  explicit Linear(const Options& options);
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight;  ///< [out, in]
+  Tensor bias;    ///< [out], undefined without bias
+};
+
+class MaxPool2d {
+ public:
+  explicit MaxPool2d(const Pool2dOptions& o) : options(o) {}
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  LayerInfo info(const Shape& input) const;
+  Pool2dOptions options;
+};
+
+class AvgPool2d {
+ public:
+  explicit AvgPool2d(const Pool2dOptions& o) : options(o) {}
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  LayerInfo info(const Shape& input) const;
+  Pool2dOptions options;
+};
+
+/// [n, h, w, c] -> [n, c].
+class GlobalAvgPool2d {
+ public:
+  Tensor operator()(const Tensor& x) const { return global_avg_pool2d(x); }
+  LayerInfo info(const Shape& input) const;
+};
+
+class LocalResponseNorm {
+ public:
+  explicit LocalResponseNorm(const LrnOptions& o = {}) : options(o) {}
+  Tensor operator()(const Tensor& x) const { return local_response_norm(x, options); }
+  LayerInfo info(const Shape& input) const;
+  LrnOptions options;
+};
+
+class Dropout {
+ public:
+  explicit Dropout(double probability);
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor) { visitor.mode(mode); }
+  LayerInfo info(const Shape& input) const;
+  double probability;
+  Mode mode;
+};
+
+/// [n, h, w, c] -> [n, h*w*c]: in the order h, w, c.
+class Flatten {
+ public:
+  Tensor operator()(const Tensor& x) const { return flatten(x); }
+  LayerInfo info(const Shape& input) const;
+};
+
+class Relu {
+ public:
+  Tensor operator()(const Tensor& x) const { return relu(x); }
+  LayerInfo info(const Shape& input) const { return {"ReLU", input}; }
+};
+
+/// One layer after the other, named 0, 1, 2, ... or as given to add().
+class Sequential {
+ public:
+  Sequential() = default;
+  template <class... Layers>
+    requires(sizeof...(Layers) > 0) && (std::convertible_to<Layers, Module> && ...) &&
+            (!std::same_as<std::remove_cvref_t<Layers>, Sequential> && ...)
+  explicit Sequential(Layers&&... layers) {
+    (add(std::forward<Layers>(layers)), ...);
+  }
+  Sequential& add(Module layer);
+  Sequential& add(std::string name, Module layer);
+  std::size_t size() const { return layers_.size(); }
+  const Module& operator[](std::size_t i) const { return layers_.at(i).second; }
+
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+ private:
+  std::vector<std::pair<std::string, Module>> layers_;
+};
+
+/// Several layers on one input, their outputs joined along the channels in the order given. The
+/// joined image is allocated first and each branch's last kernel writes its slice of it.
+class Branches {
+ public:
+  template <class... Layers>
+    requires(sizeof...(Layers) > 1)
+  explicit Branches(Layers&&... layers) : branches_{Module(std::forward<Layers>(layers))...} {}
+
+  Tensor operator()(const Tensor& x) const { return forward(x, {}); }
+  Tensor forward(const Tensor& x, const Tensor& into) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+ private:
+  std::vector<Module> branches_;
+};
+
+}  // namespace shatter
