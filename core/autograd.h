@@ -32,6 +32,9 @@ struct Node {
   ~Node();
 };
 
+/// The tape entry of a leaf.
+std::shared_ptr<Node> make_leaf(const Tensor& tensor);
+
 /// Records that `y` came from `inputs` by op, if gradients are on and any input needs one.
 /// Returns y. This is how an op, also a user's own, becomes differentiable.
 Tensor record(const char* op, Tensor y, std::vector<Tensor> inputs, Backward backward);
@@ -42,8 +45,9 @@ void backward(const Tensor& loss);
 /// The same for an output of any shape, with the gradient dy to start from.
 void backward(const Tensor& y, const Tensor& dy);
 
-/// The gradients of `loss` (one element) with respect to `inputs`, leaving grad() alone and the tape
-/// in place. An input the loss does not depend on gets zeros. Throws for inputs without gradient.
+/// The gradients of `loss` (one element) with respect to `inputs`, leaving grad() alone and the
+/// tape in place. An input the loss does not depend on gets zeros. Throws for inputs without
+/// gradient.
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& inputs);
 
 /// Whether ops are recorded on the calling thread.

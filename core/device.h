@@ -41,7 +41,9 @@ class Device {
 
 /// How many CUDA devices this build can use here; 0 in builds without CUDA.
 int cuda_device_count();
-inline bool cuda_available() { return cuda_device_count() > 0; }
+inline bool cuda_available() {
+  return cuda_device_count() > 0;
+}
 
 /// The context a CUDA device's kernels run in; defined only in builds with CUDA.
 CudaContext& cuda_context(int index);

@@ -10,8 +10,8 @@
 namespace shatter {
 
 struct GradcheckOptions {
-  double step = 1e-5;           ///< half-width of the difference
-  double tolerance = 1e-6;      ///< on |analytic - numeric| / max(1, |numeric|)
+  double step = 1e-5;              ///< half-width of the difference
+  double tolerance = 1e-6;         ///< on |analytic - numeric| / max(1, |numeric|)
   std::int64_t max_entries = 200;  ///< per input; more are sampled evenly
 };
 
@@ -23,8 +23,8 @@ struct GradcheckReport {
   explicit operator bool() const { return passed; }
 };
 
-/// Compares the gradient of sum(f(inputs) * r), r a fixed random tensor, with central differences in
-/// every entry of every input. Inputs must be float64; those marked by set_requires_grad() are
+/// Compares the gradient of sum(f(inputs) * r), r a fixed random tensor, with central differences
+/// in every entry of every input. Inputs must be float64; those marked by set_requires_grad() are
 /// checked. f is called often and must be deterministic; its inputs' elements are restored.
 GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options = {});

@@ -22,19 +22,41 @@ Tensor divide(const Tensor& a, const Tensor& b);
 /// The gradient of maximum and minimum goes to the chosen operand, to a on ties.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
+/// 1 where a == b, else 0. Not differentiable.
+Tensor equal(const Tensor& a, const Tensor& b);
 /// scale * x + shift.
 Tensor affine(const Tensor& x, double scale, double shift);
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
-inline Tensor operator-(const Tensor& a, const Tensor& b) { return subtract(a, b); }
-inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
-inline Tensor operator/(const Tensor& a, const Tensor& b) { return divide(a, b); }
-inline Tensor operator-(const Tensor& x) { return affine(x, -1, 0); }
-inline Tensor operator*(double scale, const Tensor& x) { return affine(x, scale, 0); }
-inline Tensor operator*(const Tensor& x, double scale) { return affine(x, scale, 0); }
-inline Tensor operator/(const Tensor& x, double divisor) { return affine(x, 1 / divisor, 0); }
-inline Tensor operator+(const Tensor& x, double shift) { return affine(x, 1, shift); }
-inline Tensor operator-(const Tensor& x, double shift) { return affine(x, 1, -shift); }
+inline Tensor operator+(const Tensor& a, const Tensor& b) {
+  return add(a, b);
+}
+inline Tensor operator-(const Tensor& a, const Tensor& b) {
+  return subtract(a, b);
+}
+inline Tensor operator*(const Tensor& a, const Tensor& b) {
+  return multiply(a, b);
+}
+inline Tensor operator/(const Tensor& a, const Tensor& b) {
+  return divide(a, b);
+}
+inline Tensor operator-(const Tensor& x) {
+  return affine(x, -1, 0);
+}
+inline Tensor operator*(double scale, const Tensor& x) {
+  return affine(x, scale, 0);
+}
+inline Tensor operator*(const Tensor& x, double scale) {
+  return affine(x, scale, 0);
+}
+inline Tensor operator/(const Tensor& x, double divisor) {
+  return affine(x, 1 / divisor, 0);
+}
+inline Tensor operator+(const Tensor& x, double shift) {
+  return affine(x, 1, shift);
+}
+inline Tensor operator-(const Tensor& x, double shift) {
+  return affine(x, 1, -shift);
+}
 
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
@@ -64,14 +86,13 @@ Tensor argmax(const Tensor& x);
 Tensor flatten(const Tensor& x);
 /// The dimensions reordered: result dimension d is x's dimension order[d].
 Tensor permute(const Tensor& x, const std::vector<int>& order);
-/// [..., c0 + c1 + ...]: joined along the last dimension. Parts that already are neighbouring slices
-/// of one block (see `into` below) are joined without a copy.
+/// [..., c0 + c1 + ...]: joined along the last dimension. Parts that already are neighbouring
+/// slices of one block (see `into` below) are joined without a copy.
 Tensor concat(const std::vector<Tensor>& parts);
 
 // Matrix products.
 /// op(a) [m, k] times op(b) [k, n]; a transposed operand is stored the other way round.
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false,
-              bool transpose_b = false);
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 /// x [n, in] times w [out, in] transposed, plus b [out] (may be undefined).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {});
 
@@ -102,9 +123,9 @@ Tensor global_avg_pool2d(const Tensor& x);
 
 struct BatchNormOptions {
   double epsilon = 1e-3;
-  bool relu = false;      ///< fused ReLU behind it
-  bool training = true;   ///< normalise by the batch and update the running statistics
-  double decay = 0.99;    ///< running = decay * running + (1 - decay) * batch
+  bool relu = false;     ///< fused ReLU behind it
+  bool training = true;  ///< normalise by the batch and update the running statistics
+  double decay = 0.99;   ///< running = decay * running + (1 - decay) * batch
   bool unbiased_running_variance = false;  ///< PyTorch's choice; TensorFlow's is biased
 };
 /// x [..., c], gamma, beta [c] (each may be undefined), running_mean, running_variance [c] (updated

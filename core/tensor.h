@@ -95,6 +95,9 @@ class Tensor {
   Tensor reshape(std::initializer_list<std::int64_t> dims) const;
   /// Elements begin .. begin + count of the last dimension, sharing memory. Differentiable.
   Tensor slice_channels(std::int64_t begin, std::int64_t count) const;
+  /// The packed tensor, pitch() wide, whose first channels are this slice's; shares memory. Not
+  /// differentiable.
+  Tensor whole_pixels() const { return view(shape().with(-1, pitch()), pitch(), offset()); }
   /// Items begin .. begin + count of the first dimension, sharing memory. Not differentiable.
   Tensor slice_items(std::int64_t begin, std::int64_t count) const;
 
@@ -118,9 +121,7 @@ class Tensor {
   void set_node(std::shared_ptr<Node> node) const { impl().node = std::move(node); }
 
   /// Whether both are views of the same memory block.
-  bool shares_storage(const Tensor& other) const {
-    return impl().storage == other.impl().storage;
-  }
+  bool shares_storage(const Tensor& other) const { return impl().storage == other.impl().storage; }
   /// Whether this handle is the only user of its memory.
   bool is_unique() const { return impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
   /// Position of the first element in its memory block, in elements.

@@ -10,10 +10,10 @@ namespace shatter::data {
 /// What happens to an image between the data set and the network, in this order; the meaning of
 /// each member is AugmentGeometry's (kernels/augment.h).
 struct Pipeline {
-  std::int64_t crop = 0;      ///< centre crop to crop x crop pixels; 0: the stored size
-  bool random_crop = false;   ///< the crop's place is drawn per image and epoch
+  std::int64_t crop = 0;     ///< centre crop to crop x crop pixels; 0: the stored size
+  bool random_crop = false;  ///< the crop's place is drawn per image and epoch
   bool flip = false;
-  double rotation = 0;        ///< degrees
+  double rotation = 0;  ///< degrees
   double brightness = 0, contrast = 0, saturation = 0, hue = 0;
   double noise = 0;
   bool whiten = true;
@@ -23,9 +23,9 @@ struct Pipeline {
 };
 
 struct Batch {
-  Tensor x;            ///< float32 [size, h, w, c]
-  Tensor y;            ///< int32 [size]
-  Tensor index;        ///< int64 [size], places in the data set, on the CPU
+  Tensor x;      ///< float32 [size, h, w, c]
+  Tensor y;      ///< int32 [size]
+  Tensor index;  ///< int64 [size], places in the data set, on the CPU
 };
 
 /// The images at `indices` through the pipeline; draws depend on (seed, epoch, index) only.
@@ -36,9 +36,9 @@ struct BatchOptions {
   std::int64_t size = 128;
   std::int64_t epoch = 0;
   std::uint64_t seed = 0;
-  bool shuffle = true;       ///< the epoch's permutation is a function of (seed, epoch)
+  bool shuffle = true;  ///< the epoch's permutation is a function of (seed, epoch)
   bool drop_last = false;
-  std::int64_t first = 0;    ///< batches to skip: for resuming inside an epoch
+  std::int64_t first = 0;  ///< batches to skip: for resuming inside an epoch
   Pipeline input;
 };
 
@@ -53,7 +53,10 @@ class Batches {
     using value_type = Batch;
     using difference_type = std::ptrdiff_t;
     Batch operator*() const { return owner_->at(position_); }
-    Iterator& operator++() { ++position_; return *this; }
+    Iterator& operator++() {
+      ++position_;
+      return *this;
+    }
     void operator++(int) { ++position_; }
     friend bool operator==(const Iterator& a, const Iterator& b) {
       return a.position_ == b.position_;

@@ -15,9 +15,9 @@ enum class Split { train, test };
 /// A data set is a value: functions that change one return another, sharing what they did not
 /// change.
 struct Dataset {
-  std::string name;      ///< "cifar10/train", with what was done to it: "; random labels p=1 seed=7"
-  Tensor images;         ///< uint8 in 0..255 or float32 in [0, 1], [n, h, w, c]
-  Tensor labels;         ///< int32 [n], in [0, classes)
+  std::string name;  ///< "cifar10/train", with what was done to it: "; random labels p=1 seed=7"
+  Tensor images;     ///< uint8 in 0..255 or float32 in [0, 1], [n, h, w, c]
+  Tensor labels;     ///< int32 [n], in [0, classes)
   std::int64_t classes = 0;
   /// MD5 of each file it was read from, by file name; empty for synthetic data.
   std::map<std::string, std::string> checksums;
@@ -50,8 +50,8 @@ struct SyntheticOptions {
   std::uint64_t seed = 1;
 };
 /// Procedurally drawn 32 x 32 x 3 images of 10 classes (shape, texture and place vary, colour is
-/// shared by the classes): a small convolutional network learns it to well above 80 % test accuracy, an
-/// MLP to clearly less. train and test never share an image.
+/// shared by the classes): a small convolutional network learns it to well above 80 % test
+/// accuracy, an MLP to clearly less. train and test never share an image.
 Dataset synthetic(Split split, const SyntheticOptions& options = {});
 
 /// One of "cifar10", "cifar100", "mnist", "fashion-mnist", "kmnist", "synthetic".

@@ -60,7 +60,7 @@ struct CorruptionOptions {
   Corruption corruption = Corruption::none;
   double probability = 1.0;  ///< for partial_labels
   std::uint64_t seed = 0;
-  std::int64_t crop = 0;     ///< 0: no crop before the corruption
+  std::int64_t crop = 0;  ///< 0: no crop before the corruption
   bool corrupt_test_labels = false;
 };
 TrainTest corrupt(const TrainTest& data, const CorruptionOptions& options);

@@ -1,5 +1,6 @@
 // Batch normalisation of Ioffe and Szegedy (arXiv 1502.03167), alone or fused with the ReLU behind
-// it. An image batch [n, h, w, c] is seen as rows = n*h*w by channels; rows are pitch elements apart.
+// it. An image batch [n, h, w, c] is seen as rows = n*h*w by channels; rows are pitch elements
+// apart.
 #pragma once
 
 #include <shatter/kernels/context.h>
@@ -10,8 +11,8 @@ namespace shatter::kernels {
 struct BatchNormGeometry {
   std::int64_t rows = 0, channels = 0;
   std::int64_t x_pitch = 0, y_pitch = 0;
-  bool relu = false;      ///< y = max(0, .) behind the normalisation
-  bool training = true;   ///< backward only: statistics came from this batch
+  bool relu = false;     ///< y = max(0, .) behind the normalisation
+  bool training = true;  ///< backward only: statistics came from this batch
 
   constexpr std::int64_t x_step() const { return x_pitch ? x_pitch : channels; }
   constexpr std::int64_t y_step() const { return y_pitch ? y_pitch : channels; }
@@ -26,9 +27,8 @@ void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, cons
 /// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta. gamma null means 1, beta null 0.
 /// Every call with equal arguments gives equal bits: backward recomputes the ReLU's mask by it.
 template <class T>
-void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon,
-                        const T* x, const T* mean, const T* variance, const T* gamma,
-                        const T* beta, T* y);
+void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon, const T* x,
+                        const T* mean, const T* variance, const T* gamma, const T* beta, T* y);
 
 /// Gradients of batch_norm_forward. With training, mean and variance depend on x:
 ///   dx = gamma / sqrt(variance + epsilon) * (dz - mean(dz) - xhat * mean(dz * xhat)),
@@ -36,8 +36,8 @@ void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double 
 /// be null. Overwrites dx, dgamma, dbeta.
 template <class T>
 void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double epsilon,
-                         const T* x, const T* dy, const T* mean, const T* variance,
-                         const T* gamma, const T* beta, T* dx, T* dgamma, T* dbeta);
+                         const T* x, const T* dy, const T* mean, const T* variance, const T* gamma,
+                         const T* beta, T* dx, T* dgamma, T* dbeta);
 
 /// running = decay * running + (1 - decay) * scale * batch, elementwise; scale is 1, or
 /// rows / (rows - 1) for PyTorch's unbiased running variance.

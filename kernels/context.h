@@ -25,7 +25,8 @@ class CpuContext {
   template <class Body>
   void parallel(std::int64_t chunks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run(chunks, [](void* self, std::int64_t i) { (*static_cast<Plain*>(self))(i); },
+    run(
+        chunks, [](void* self, std::int64_t i) { (*static_cast<Plain*>(self))(i); },
         const_cast<std::remove_const_t<Plain>*>(std::addressof(body)));
   }
 
@@ -80,10 +81,10 @@ void* cpu_allocate(std::size_t bytes);
 void cpu_free(void* memory, std::size_t bytes) noexcept;
 
 struct AllocatorStatistics {
-  std::int64_t live_bytes = 0;         ///< handed out now
-  std::int64_t peak_bytes = 0;         ///< the most ever handed out at once
-  std::int64_t cached_bytes = 0;       ///< kept for reuse
-  std::int64_t system_allocations = 0; ///< times the system was asked
+  std::int64_t live_bytes = 0;          ///< handed out now
+  std::int64_t peak_bytes = 0;          ///< the most ever handed out at once
+  std::int64_t cached_bytes = 0;        ///< kept for reuse
+  std::int64_t system_allocations = 0;  ///< times the system was asked
 };
 AllocatorStatistics cpu_allocator_statistics();
 /// Returns the cached blocks to the system.

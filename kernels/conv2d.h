@@ -1,6 +1,7 @@
 // 2-D convolution (cross-correlation, as in deep learning). Images NHWC, weights KRSC.
-// y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p*stride_h - top + r, q*stride_w - left + s, c] w[k,r,s,c]
-// with x = 0 outside the image. Forward, data gradient and weight gradient are kernels of their own.
+// y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p*stride_h - top + r, q*stride_w - left + s, c]
+// w[k,r,s,c] with x = 0 outside the image. Forward, data gradient and weight gradient are kernels
+// of their own.
 #pragma once
 
 #include <shatter/kernels/context.h>

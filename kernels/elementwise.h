@@ -20,7 +20,7 @@ template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);
 
-enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum };
+enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum, equal };
 
 /// y has `shape`, packed; a step is the distance in elements along that dimension, 0 where the
 /// operand is broadcast. Unused leading dimensions have size 1.
@@ -31,7 +31,7 @@ struct BroadcastGeometry {
 };
 
 /// y = op(a, b); y may be a or b where that operand is packed and not broadcast. maximum and
-/// minimum return a on ties and keep NaN. T: float, double.
+/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double.
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
@@ -60,7 +60,7 @@ void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DTy
 /// y = x with its dimensions reordered: y's dimension d is x's dimension order[d]. shape is x's,
 /// rank at most 6. Both packed. T: float, double, uint8.
 template <class T>
-void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order,
-             const T* x, T* y);
+void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
+             T* y);
 
 }  // namespace shatter::kernels

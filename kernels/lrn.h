@@ -18,8 +18,8 @@ struct LrnGeometry {
 template <class T>
 void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y);
 
-/// dx_c = dy_c s_c^-beta - 2 alpha beta x_c sum_{j: |j-c| <= radius} dy_j x_j s_j^(-beta-1), where s
-/// is the bracket of the forward formula, recomputed from x. Overwrites dx.
+/// dx_c = dy_c s_c^-beta - 2 alpha beta x_c sum_{j: |j-c| <= radius} dy_j x_j s_j^(-beta-1), where
+/// s is the bracket of the forward formula, recomputed from x. Overwrites dx.
 template <class T>
 void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx);
 

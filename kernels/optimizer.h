@@ -20,14 +20,15 @@ struct UpdateTensor {
   double weight_decay = 0;  ///< gradient of (decay / 2) |w|^2: decay * w
 };
 
-/// g = dw + weight_decay * w; v = momentum * v + g; w -= learning_rate * (nesterov ? g + momentum * v
-/// : v). The TensorFlow and PyTorch form. T: float, double.
+/// g = dw + weight_decay * w; v = momentum * v + g; w -= learning_rate * (nesterov ? g + momentum *
+/// v : v). The TensorFlow and PyTorch form. T: float, double.
 template <class T>
 void sgd_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors, double momentum,
                 bool nesterov);
 
 /// RMSProp in TensorFlow's form (epsilon inside the root):
-/// s = decay * s + (1 - decay) g^2; b = momentum * b + learning_rate * g / sqrt(s + epsilon); w -= b.
+/// s = decay * s + (1 - decay) g^2; b = momentum * b + learning_rate * g / sqrt(s + epsilon); w -=
+/// b.
 template <class T>
 void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors, double decay,
                     double momentum, double epsilon);

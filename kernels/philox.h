@@ -55,9 +55,9 @@ struct RandomKey {
 
 /// Four 32-bit words for element `index`; `block` gives an element further words.
 constexpr Words4 random_words(const RandomKey& key, std::uint32_t index, std::uint32_t block = 0) {
-  return philox4x32({index, block, key.epoch, static_cast<std::uint32_t>(key.stream)},
-                    {static_cast<std::uint32_t>(key.seed),
-                     static_cast<std::uint32_t>(key.seed >> 32)});
+  return philox4x32(
+      {index, block, key.epoch, static_cast<std::uint32_t>(key.stream)},
+      {static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32)});
 }
 
 /// Uniform in [0, 1) with 24 bits: exact in float.

@@ -18,14 +18,24 @@ struct Initializer {
 };
 
 namespace init {
-inline Initializer constant(double value) { return {Initializer::Kind::constant, value}; }
-inline Initializer zeros() { return constant(0); }
-inline Initializer ones() { return constant(1); }
-inline Initializer normal(double deviation) { return {Initializer::Kind::normal, deviation}; }
+inline Initializer constant(double value) {
+  return {Initializer::Kind::constant, value};
+}
+inline Initializer zeros() {
+  return constant(0);
+}
+inline Initializer ones() {
+  return constant(1);
+}
+inline Initializer normal(double deviation) {
+  return {Initializer::Kind::normal, deviation};
+}
 inline Initializer truncated_normal(double deviation) {
   return {Initializer::Kind::truncated_normal, deviation};
 }
-inline Initializer uniform(double half_width) { return {Initializer::Kind::uniform, half_width}; }
+inline Initializer uniform(double half_width) {
+  return {Initializer::Kind::uniform, half_width};
+}
 /// Truncated normal with deviation sqrt(2 / fan_in): He et al. (arXiv 1502.01852), eq. 10.
 Initializer he(std::int64_t fan_in);
 /// Uniform with half-width sqrt(6 / (fan_in + fan_out)): Glorot and Bengio (2010), eq. 16.

@@ -33,9 +33,9 @@ class BatchNorm2d {
  public:
   struct Options {
     std::int64_t channels = 0;
-    bool scale = true;   ///< gamma
-    bool shift = true;   ///< beta
-    bool relu = false;   ///< fused ReLU behind it
+    bool scale = true;  ///< gamma
+    bool shift = true;  ///< beta
+    bool relu = false;  ///< fused ReLU behind it
     double epsilon = 1e-3;
     double decay = 0.99;
     bool unbiased_running_variance = false;
@@ -131,9 +131,9 @@ class Sequential {
  public:
   Sequential() = default;
   template <class... Layers>
-    requires(sizeof...(Layers) > 0) && (std::convertible_to<Layers, Module> && ...) &&
-            (!std::same_as<std::remove_cvref_t<Layers>, Sequential> && ...)
-  explicit Sequential(Layers&&... layers) {
+  requires(sizeof...(Layers) > 0) && (std::convertible_to<Layers, Module> && ...) &&
+      (!std::same_as<std::remove_cvref_t<Layers>, Sequential> &&
+       ...) explicit Sequential(Layers&&... layers) {
     (add(std::forward<Layers>(layers)), ...);
   }
   Sequential& add(Module layer);
@@ -155,8 +155,8 @@ class Sequential {
 class Branches {
  public:
   template <class... Layers>
-    requires(sizeof...(Layers) > 1)
-  explicit Branches(Layers&&... layers) : branches_{Module(std::forward<Layers>(layers))...} {}
+  requires(sizeof...(Layers) > 1) explicit Branches(Layers&&... layers)
+      : branches_{Module(std::forward<Layers>(layers))...} {}
 
   Tensor operator()(const Tensor& x) const { return forward(x, {}); }
   Tensor forward(const Tensor& x, const Tensor& into) const;

@@ -20,8 +20,8 @@ namespace shatter {
 /// What a layer must know besides its input; set for a whole model by set_training and set_step.
 struct Mode {
   bool training = true;
-  std::uint64_t seed = 0;    ///< set by initialize(), different for every layer
-  std::uint32_t step = 0;    ///< training steps done: random masks are functions of (seed, step)
+  std::uint64_t seed = 0;  ///< set by initialize(), different for every layer
+  std::uint32_t step = 0;  ///< training steps done: random masks are functions of (seed, step)
 };
 
 class Module;
@@ -47,18 +47,18 @@ class Visitor {
 
 /// A layer's static description for an input shape (batch included).
 struct LayerInfo {
-  std::string type;                 ///< "Conv2d 96, 3x3/1"
+  std::string type;  ///< "Conv2d 96, 3x3/1"
   Shape output;
-  std::int64_t multiply_adds = 0;   ///< for the whole batch, children included
+  std::int64_t multiply_adds = 0;  ///< for the whole batch, children included
 };
 
 /// A type-erased layer. Copies share it.
 class Module {
  public:
   template <class Layer>
-    requires(!std::same_as<std::remove_cvref_t<Layer>, Module>) &&
-            std::is_invocable_r_v<Tensor, std::remove_cvref_t<Layer>&, const Tensor&>
-  Module(Layer&& layer)
+  requires(!std::same_as<std::remove_cvref_t<Layer>, Module>) &&
+      std::is_invocable_r_v<Tensor, std::remove_cvref_t<Layer>&, const Tensor&> Module(
+          Layer&& layer)
       : self_(std::make_shared<Model<std::decay_t<Layer>>>(std::forward<Layer>(layer))) {}
   /// A plain function, such as relu.
   Module(Tensor (*function)(const Tensor&)) : self_(std::make_shared<Function>(function)) {}
@@ -81,7 +81,9 @@ class Module {
   struct Model final : Concept {
     explicit Model(Layer layer) : layer(std::move(layer)) {}
     Tensor forward(const Tensor& x, const Tensor& into) override {
-      if constexpr (requires { { layer.forward(x, into) } -> std::same_as<Tensor>; }) {
+      if constexpr (requires {
+                      { layer.forward(x, into) } -> std::same_as<Tensor>;
+                    }) {
         return layer.forward(x, into);
       } else {
         return layer(x);
@@ -91,7 +93,9 @@ class Module {
       if constexpr (requires { layer.visit(visitor); }) layer.visit(visitor);
     }
     LayerInfo info(const Shape& input) override {
-      if constexpr (requires { { layer.info(input) } -> std::same_as<LayerInfo>; }) {
+      if constexpr (requires {
+                      { layer.info(input) } -> std::same_as<LayerInfo>;
+                    }) {
         return layer.info(input);
       } else {
         return probe([this](const Tensor& x) { return layer(x); }, input);

@@ -21,9 +21,9 @@ Sequential mlp(int layers, std::int64_t units, std::int64_t classes = 10, ImageS
 
 /// A model with the training settings the paper gives it.
 struct ModelRecipe {
-  std::string name;            ///< "inception", "inception-no-bn", "alexnet", "mlp-3x512", "mlp-1x512"
-  std::string title;           ///< as printed in the paper's table
-  std::int64_t parameters = 0; ///< at 10 classes and 28 x 28 x 3
+  std::string name;   ///< "inception", "inception-no-bn", "alexnet", "mlp-3x512", "mlp-1x512"
+  std::string title;  ///< as printed in the paper's table
+  std::int64_t parameters = 0;  ///< at 10 classes and 28 x 28 x 3
   double learning_rate = 0;
   double learning_rate_decay = 0.95;  ///< per epoch
   double weight_decay = 0;            ///< of rows that use it

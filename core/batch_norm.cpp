@@ -1,0 +1,77 @@
+// Batch normalisation, alone or fused with ReLU.
+#include <shatter/kernels/batch_norm.h>
+
+#include <shatter/core/checks.h>
+#include <shatter/core/ops.h>
+
+namespace shatter {
+
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                  const Tensor& running_mean, const Tensor& running_variance,
+                  const BatchNormOptions& options, const Tensor& into) {
+  ops::check_operands("batch_norm", {x, gamma, beta, running_mean, running_variance});
+  check(x.rank() >= 2, "batch_norm: input is ", x.shape(), ", expected [..., c]");
+  const std::int64_t channels = x.dim(-1), rows = ops::rows(x);
+  for (const Tensor& t : {gamma, beta, running_mean, running_variance}) {
+    check(!t || (t.shape() == Shape{channels} && t.is_packed()), "batch_norm: input ", x.shape(),
+          " has ", channels, " channels, a parameter or statistic is ", t ? t.str() : "");
+  }
+  check(running_mean.defined() && running_variance.defined(),
+        "batch_norm: running statistics are undefined");
+  check(!options.training || rows > 0, "batch_norm: the batch ", x.shape(), " is empty");
+  check(options.epsilon > 0, "batch_norm: epsilon is ", options.epsilon);
+
+  const Tensor y = ops::result("batch_norm", into, x.shape(), x);
+  Tensor mean = running_mean, variance = running_variance;
+  if (options.training) {
+    mean = ops::like(running_mean);
+    variance = ops::like(running_variance);
+  } else if (grad_enabled()) {
+    mean = running_mean.clone();
+    variance = running_variance.clone();
+  }
+  kernels::BatchNormGeometry g{.rows = rows,
+                               .channels = channels,
+                               .x_pitch = x.pitch(),
+                               .y_pitch = y.pitch(),
+                               .relu = options.relu,
+                               .training = options.training};
+  ops::run("batch_norm", x, [&]<class T>(auto& context) {
+    if (options.training) {
+      kernels::batch_norm_statistics<T>(context, g, x.data<T>(), mean.data<T>(),
+                                        variance.data<T>());
+      kernels::running_average<T>(context, channels, options.decay, 1, mean.data<T>(),
+                                  running_mean.data<T>());
+      const double scale =
+          options.unbiased_running_variance && rows > 1 ? double(rows) / double(rows - 1) : 1;
+      kernels::running_average<T>(context, channels, options.decay, scale, variance.data<T>(),
+                                  running_variance.data<T>());
+    }
+    kernels::batch_norm_forward<T>(context, g, options.epsilon, x.data<T>(), mean.data<T>(),
+                                   variance.data<T>(), ops::data_or_null<T>(gamma),
+                                   ops::data_or_null<T>(beta), y.data<T>());
+  });
+  return record("batch_norm", y, {x, gamma, beta},
+                [g, epsilon = options.epsilon, x = x.detach(), mean, variance,
+                 gamma = gamma ? gamma.detach() : Tensor(),
+                 beta = beta ? beta.detach() : Tensor()](const Tensor& dy, const Needed& needed) {
+                  // dx is where the kernel leaves its work, so it is computed even for a frozen
+                  // input
+                  const Tensor dx = ops::like(x);
+                  const Tensor dgamma = needed[1] ? ops::like(gamma) : Tensor();
+                  const Tensor dbeta = needed[2] ? ops::like(beta) : Tensor();
+                  const Tensor input = x.packed();
+                  kernels::BatchNormGeometry backward = g;
+                  backward.x_pitch = 0;
+                  backward.y_pitch = dy.pitch();
+                  ops::run("batch_norm", dy, [&]<class T>(auto& context) {
+                    kernels::batch_norm_backward<T>(
+                        context, backward, epsilon, input.data<T>(), dy.data<T>(), mean.data<T>(),
+                        variance.data<T>(), ops::data_or_null<T>(gamma), ops::data_or_null<T>(beta),
+                        dx.data<T>(), ops::data_or_null<T>(dgamma), ops::data_or_null<T>(dbeta));
+                  });
+                  return std::vector<Tensor>{dx, dgamma, dbeta};
+                });
+}
+
+}  // namespace shatter

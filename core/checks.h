@@ -1,0 +1,63 @@
+// Operand checks shared by the ops; not installed.
+#pragma once
+
+#include <initializer_list>
+
+#include <shatter/core/autograd.h>
+#include <shatter/core/dispatch.h>
+#include <shatter/core/tensor.h>
+
+namespace shatter::ops {
+
+/// All defined operands have the first one's type, float32 or float64, and its device.
+inline void check_operands(const char* op, std::initializer_list<Tensor> operands) {
+  const Tensor& first = *operands.begin();
+  check(first.defined(), op, ": the first operand is undefined");
+  check(first.dtype() == DType::float32 || first.dtype() == DType::float64, op, ": operand is ",
+        first.str(), ", expected float32 or float64");
+  for (const Tensor& x : operands) {
+    if (!x.defined()) continue;
+    check(x.dtype() == first.dtype(), op, ": operands are ", first.str(), " and ", x.str(),
+          "; convert one with to()");
+    check(x.device() == first.device(), op, ": operands are on ", first.device().name(), " and ",
+          x.device().name());
+  }
+}
+
+/// `into` after checking that it can take a result of this shape, or a new tensor like `like`.
+inline Tensor result(const char* op, const Tensor& into, const Shape& shape, const Tensor& like) {
+  if (!into) return Tensor::empty(shape, like.dtype(), like.device());
+  check(into.shape() == shape && into.dtype() == like.dtype() && into.device() == like.device(), op,
+        ": `into` is ", into.str(), ", the result ", name_of(like.dtype()), " ", shape);
+  return into.detach();
+}
+
+inline Tensor like(const Tensor& x) {
+  return Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
+/// Calls f<T>(context) with the floating type and the device's context of x.
+template <class F>
+decltype(auto) run(const char* op, const Tensor& x, F&& f) {
+  return on(x.device(), [&](auto& context) -> decltype(auto) {
+    return with_floating(x.dtype(), op, [&]<class T>() -> decltype(auto) {
+      return f.template operator()<T>(context);
+    });
+  });
+}
+
+/// The element pointer, or null for an undefined tensor.
+template <class T>
+T* data_or_null(const Tensor& x) {
+  return x ? x.data<T>() : nullptr;
+}
+
+/// Elements seen as rows x columns along the last dimension.
+inline std::int64_t columns(const Tensor& x) {
+  return x.rank() ? x.dim(-1) : 1;
+}
+inline std::int64_t rows(const Tensor& x) {
+  return columns(x) ? x.numel() / columns(x) : 0;
+}
+
+}  // namespace shatter::ops

@@ -1,0 +1,41 @@
+// Device names and what this build and machine have.
+#include <shatter/core/device.h>
+
+#include <charconv>
+
+namespace shatter {
+
+int cuda_device_count() {
+  return 0;
+}
+
+Device Device::best() {
+  return cuda_available() ? cuda(0) : cpu();
+}
+
+Device Device::parse(std::string_view name) {
+  if (name == "auto") return best();
+  if (name == "cpu") return cpu();
+  int index = 0;
+  if (name != "cuda") {
+    check(name.starts_with("cuda:"), "device \"", name, "\": expected auto, cpu, cuda or cuda:k");
+    const std::string_view digits = name.substr(5);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    check(error == std::errc() && end == digits.data() + digits.size() && index >= 0, "device \"",
+          name, "\": expected a number behind the colon");
+  }
+  if (!built_with_cuda) {
+    fail(ErrorKind::device, "device ", name,
+         ": this build of shatter has no CUDA backend; use --device cpu");
+  }
+  if (index >= cuda_device_count()) {
+    fail(ErrorKind::device, "device ", name, ": ", cuda_device_count(), " CUDA devices found");
+  }
+  return cuda(index);
+}
+
+std::string Device::name() const {
+  return is_cpu() ? "cpu" : text("cuda:", index_);
+}
+
+}  // namespace shatter

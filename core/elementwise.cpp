@@ -1,0 +1,162 @@
+// Elementwise ops with NumPy's broadcasting.
+#include <shatter/kernels/elementwise.h>
+
+#include <shatter/core/checks.h>
+#include <shatter/core/ops.h>
+
+namespace shatter {
+namespace {
+
+using kernels::BinaryOp;
+using kernels::UnaryOp;
+
+/// Steps of x, packed, under the broadcast shape; 0 where x has one element for many.
+std::array<std::int64_t, kernels::BroadcastGeometry::rank> steps(const Shape& x,
+                                                                 const Shape& shape) {
+  constexpr int rank = kernels::BroadcastGeometry::rank;
+  std::array<std::int64_t, rank> step{};
+  std::int64_t next = 1;
+  for (int i = 1; i <= x.rank(); ++i) {
+    if (x[-i] == shape[-i] && x[-i] != 1) step[std::size_t(rank - i)] = next;
+    next *= x[-i];
+  }
+  return step;
+}
+
+Tensor apply(const char* name, BinaryOp op, const Tensor& a_any, const Tensor& b_any) {
+  const Tensor a = a_any.packed(), b = b_any.packed();
+  const Shape shape = broadcast(a.shape(), b.shape());
+  kernels::BroadcastGeometry g;
+  for (int i = 1; i <= shape.rank(); ++i) g.shape[std::size_t(g.rank - i)] = shape[-i];
+  g.a_step = steps(a.shape(), shape);
+  g.b_step = steps(b.shape(), shape);
+  const Tensor y = Tensor::empty(shape, a.dtype(), a.device());
+  ops::run(name, a, [&]<class T>(auto& context) {
+    kernels::binary<T>(context, op, g, a.data<T>(), b.data<T>(), y.data<T>());
+  });
+  return y;
+}
+
+Tensor unary(const char* name, UnaryOp op, const Tensor& x_any) {
+  ops::check_operands(name, {x_any});
+  const Tensor x = x_any.packed();
+  const Tensor y = ops::like(x);
+  ops::run(name, x, [&]<class T>(auto& context) {
+    kernels::unary_forward<T>(context, op, x.numel(), x.data<T>(), y.data<T>());
+  });
+  return record(name, y, {x}, [name, op, x = x.detach(), y](const Tensor& dy, const Needed&) {
+    const Tensor dx = ops::like(x), dense = dy.packed();
+    ops::run(name, x, [&]<class T>(auto& context) {
+      kernels::unary_backward<T>(context, op, x.numel(), x.data<T>(), y.data<T>(), dense.data<T>(),
+                                 dx.data<T>());
+    });
+    return std::vector<Tensor>{dx};
+  });
+}
+
+}  // namespace
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  ops::check_operands("add", {a, b});
+  return record("add", apply("add", BinaryOp::add, a.detach(), b.detach()), {a, b},
+                [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
+                  return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
+                                             needed[1] ? sum_to(dy, b) : Tensor()};
+                });
+}
+
+Tensor subtract(const Tensor& a, const Tensor& b) {
+  ops::check_operands("subtract", {a, b});
+  return record("subtract", apply("subtract", BinaryOp::subtract, a.detach(), b.detach()), {a, b},
+                [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
+                  return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
+                                             needed[1] ? sum_to(-dy, b) : Tensor()};
+                });
+}
+
+Tensor multiply(const Tensor& a, const Tensor& b) {
+  ops::check_operands("multiply", {a, b});
+  return record("multiply", apply("multiply", BinaryOp::multiply, a.detach(), b.detach()), {a, b},
+                [a = a.detach(), b = b.detach()](const Tensor& dy, const Needed& needed) {
+                  return std::vector<Tensor>{
+                      needed[0] ? sum_to(multiply(dy, b), a.shape()) : Tensor(),
+                      needed[1] ? sum_to(multiply(dy, a), b.shape()) : Tensor()};
+                });
+}
+
+Tensor divide(const Tensor& a, const Tensor& b) {
+  ops::check_operands("divide", {a, b});
+  const Tensor y = apply("divide", BinaryOp::divide, a.detach(), b.detach());
+  return record("divide", y, {a, b},
+                [y, a = a.shape(), b = b.detach()](const Tensor& dy, const Needed& needed) {
+                  const Tensor da = divide(dy, b);
+                  return std::vector<Tensor>{
+                      needed[0] ? sum_to(da, a) : Tensor(),
+                      needed[1] ? sum_to(-multiply(da, y), b.shape()) : Tensor()};
+                });
+}
+
+Tensor maximum(const Tensor& a, const Tensor& b) {
+  ops::check_operands("maximum", {a, b});
+  const Tensor y = apply("maximum", BinaryOp::maximum, a.detach(), b.detach());
+  return record(
+      "maximum", y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
+        const Tensor to_a = multiply(dy, equal(a, y));
+        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
+      });
+}
+
+Tensor minimum(const Tensor& a, const Tensor& b) {
+  ops::check_operands("minimum", {a, b});
+  const Tensor y = apply("minimum", BinaryOp::minimum, a.detach(), b.detach());
+  return record(
+      "minimum", y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
+        const Tensor to_a = multiply(dy, equal(a, y));
+        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
+      });
+}
+
+Tensor equal(const Tensor& a, const Tensor& b) {
+  ops::check_operands("equal", {a, b});
+  return apply("equal", BinaryOp::equal, a.detach(), b.detach());
+}
+
+Tensor affine(const Tensor& x_any, double scale, double shift) {
+  ops::check_operands("affine", {x_any});
+  const Tensor x = x_any.packed();
+  const Tensor y = ops::like(x);
+  ops::run("affine", x, [&]<class T>(auto& context) {
+    kernels::affine<T>(context, x.numel(), static_cast<T>(scale), static_cast<T>(shift),
+                       x.data<T>(), y.data<T>());
+  });
+  return record("affine", y, {x}, [scale](const Tensor& dy, const Needed&) {
+    return std::vector<Tensor>{affine(dy, scale, 0)};
+  });
+}
+
+Tensor exp(const Tensor& x) {
+  return unary("exp", UnaryOp::exp, x);
+}
+Tensor log(const Tensor& x) {
+  return unary("log", UnaryOp::log, x);
+}
+Tensor sqrt(const Tensor& x) {
+  return unary("sqrt", UnaryOp::sqrt, x);
+}
+Tensor square(const Tensor& x) {
+  return unary("square", UnaryOp::square, x);
+}
+Tensor abs(const Tensor& x) {
+  return unary("abs", UnaryOp::abs, x);
+}
+Tensor relu(const Tensor& x) {
+  return unary("relu", UnaryOp::relu, x);
+}
+Tensor sigmoid(const Tensor& x) {
+  return unary("sigmoid", UnaryOp::sigmoid, x);
+}
+Tensor tanh(const Tensor& x) {
+  return unary("tanh", UnaryOp::tanh, x);
+}
+
+}  // namespace shatter

@@ -1,0 +1,107 @@
+// Softmax, log-softmax, cross-entropy and accuracy.
+#include <shatter/kernels/softmax_cross_entropy.h>
+
+#include <algorithm>
+
+#include <shatter/core/checks.h>
+#include <shatter/core/ops.h>
+
+namespace shatter {
+namespace {
+
+/// A row-wise function of x and its gradient from y and dy.
+template <class Forward, class Backward>
+Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward backward) {
+  ops::check_operands(name, {x_any});
+  const Tensor x = x_any.packed();
+  check(x.rank() >= 1 && x.dim(-1) > 0, name, ": ", x.shape(), " has no classes");
+  const Tensor y = ops::like(x);
+  ops::run(name, x, [&]<class T>(auto& context) {
+    forward(context, ops::rows(x), x.dim(-1), x.data<T>(), y.data<T>());
+  });
+  return record(name, y, {x}, [name, y, backward](const Tensor& dy_any, const Needed&) {
+    const Tensor dx = ops::like(y), dy = dy_any.packed();
+    ops::run(name, y, [&]<class T>(auto& context) {
+      backward(context, ops::rows(y), y.dim(-1), y.data<T>(), dy.data<T>(), dx.data<T>());
+    });
+    return std::vector<Tensor>{dx};
+  });
+}
+
+void check_labels(const char* op, const Tensor& logits, const Tensor& labels) {
+  ops::check_operands(op, {logits});
+  check(logits.rank() == 2 && labels.defined() && labels.dtype() == DType::int32 &&
+            labels.shape() == Shape{logits.dim(0)},
+        op, ": logits ", logits.str(), " and labels ", labels.str(),
+        "; expected [n, classes] and int32 [n]");
+  const std::vector<std::int32_t> values = labels.values<std::int32_t>();
+  const std::int64_t classes = logits.dim(1);
+  const auto bad = std::find_if(values.begin(), values.end(), [classes](std::int32_t label) {
+    return label < 0 || label >= classes;
+  });
+  check(bad == values.end(), op, ": label ", bad == values.end() ? 0 : *bad, " of example ",
+        bad - values.begin(), " lies outside [0, ", classes, ")");
+}
+
+/// Per-example losses, and their gradients into `gradient` unless it is undefined.
+Tensor losses(const char* op, const Tensor& logits, const Tensor& labels, double smoothing,
+              const Tensor& gradient) {
+  const Tensor loss = Tensor::empty({logits.dim(0)}, logits.dtype(), logits.device());
+  ops::run(op, logits, [&]<class T>(auto& context) {
+    kernels::softmax_cross_entropy<T>(
+        context, {.rows = logits.dim(0), .classes = logits.dim(1), .label_smoothing = smoothing},
+        logits.data<T>(), labels.data<std::int32_t>(), loss.data<T>(),
+        ops::data_or_null<T>(gradient));
+  });
+  return loss;
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x) {
+  return rowwise(
+      "softmax", x, [](auto& context, auto... a) { kernels::softmax_forward(context, a...); },
+      [](auto& context, auto... a) { kernels::softmax_backward(context, a...); });
+}
+
+Tensor log_softmax(const Tensor& x) {
+  return rowwise(
+      "log_softmax", x,
+      [](auto& context, auto... a) { kernels::log_softmax_forward(context, a...); },
+      [](auto& context, auto... a) { kernels::log_softmax_backward(context, a...); });
+}
+
+Tensor cross_entropy(const Tensor& logits_any, const Tensor& labels, double label_smoothing) {
+  check_labels("cross_entropy", logits_any, labels);
+  check(label_smoothing >= 0 && label_smoothing < 1, "cross_entropy: label smoothing ",
+        label_smoothing, ", expected 0 <= s < 1");
+  check(logits_any.dim(0) > 0, "cross_entropy: no examples");
+  const Tensor logits = logits_any.packed();
+  const bool needed = grad_enabled() && logits.requires_grad();
+  const Tensor gradient = needed ? ops::like(logits) : Tensor();
+  const Tensor each = losses("cross_entropy", logits, labels.packed(), label_smoothing, gradient);
+  return record("cross_entropy", mean(each), {logits}, [gradient](const Tensor& dy, const Needed&) {
+    const double scale = dy.item() / double(gradient.dim(0));
+    return std::vector<Tensor>{affine(gradient, scale, 0)};
+  });
+}
+
+Tensor cross_entropy_each(const Tensor& logits, const Tensor& labels) {
+  check_labels("cross_entropy_each", logits, labels);
+  return losses("cross_entropy_each", logits.detach().packed(), labels.packed(), 0, {});
+}
+
+Tensor mean_squared_error(const Tensor& x, const Tensor& y) {
+  return mean(square(x - y));
+}
+
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+  check_labels("count_correct", logits, labels);
+  const std::vector<std::int32_t> predicted = argmax(logits).values<std::int32_t>();
+  const std::vector<std::int32_t> wanted = labels.values<std::int32_t>();
+  std::int64_t correct = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) correct += predicted[i] == wanted[i];
+  return correct;
+}
+
+}  // namespace shatter

@@ -1,0 +1,268 @@
+// Tensors: memory, views, conversions between types and devices.
+#include <shatter/core/tensor.h>
+
+#include <algorithm>
+
+#include <shatter/core/autograd.h>
+#include <shatter/core/dispatch.h>
+#include <shatter/kernels/elementwise.h>
+
+namespace shatter {
+
+Storage::Storage(Device device, std::size_t bytes) : device_(device), bytes_(bytes) {
+  if (!device.is_cpu()) {
+    fail(ErrorKind::device, device.name(), ": this build of shatter has no CUDA backend");
+  }
+  data_ = static_cast<std::byte*>(cpu_allocate(bytes));
+}
+
+Storage::~Storage() {
+  cpu_free(data_, bytes_);
+}
+
+namespace {
+
+/// Rows and columns of a tensor whose last-but-one dimension may be pitched.
+struct Rows {
+  std::int64_t rows, columns;
+  explicit Rows(const Shape& shape) : columns(shape.rank() ? shape[-1] : 1) {
+    rows = columns ? shape.numel() / columns : 0;
+  }
+};
+
+/// Copies between equal shapes and types on one device.
+void copy_elements(const Tensor& from, const Tensor& to) {
+  const Rows extent(from.shape());
+  on(from.device(), [&](auto& context) {
+    with_dtype(from.dtype(), [&]<class T>() {
+      kernels::copy_rows<T>(context, extent.rows, extent.columns, from.data<T>(), from.pitch(),
+                            to.data<T>(), to.pitch());
+    });
+  });
+}
+
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  auto impl = std::make_shared<Impl>();
+  impl->storage = std::make_shared<Storage>(device, std::size_t(shape.numel()) * size_of(dtype));
+  impl->shape = shape;
+  impl->dtype = dtype;
+  impl->device = device;
+  impl->pitch = Rows(shape).columns;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor x = empty(shape, dtype, device);
+  x.fill(value);
+  return x;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 0, dtype, device);
+}
+
+template <class T>
+Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
+  check(std::int64_t(values.size()) == shape.numel(), "Tensor::from: ", values.size(),
+        " values for shape ", shape);
+  Tensor x = empty(shape, dtype_of<T>);
+  std::copy(values.begin(), values.end(), x.data<T>());
+  return x.to(device);
+}
+
+template <class T>
+std::vector<T> Tensor::values() const {
+  const Tensor host = detach().to(Device::cpu()).to(dtype_of<T>).packed();
+  return std::vector<T>(host.data<T>(), host.data<T>() + host.numel());
+}
+
+template Tensor Tensor::from(std::span<const float>, const Shape&, Device);
+template Tensor Tensor::from(std::span<const double>, const Shape&, Device);
+template Tensor Tensor::from(std::span<const bfloat16>, const Shape&, Device);
+template Tensor Tensor::from(std::span<const std::uint8_t>, const Shape&, Device);
+template Tensor Tensor::from(std::span<const std::int32_t>, const Shape&, Device);
+template Tensor Tensor::from(std::span<const std::int64_t>, const Shape&, Device);
+template std::vector<float> Tensor::values() const;
+template std::vector<double> Tensor::values() const;
+template std::vector<bfloat16> Tensor::values() const;
+template std::vector<std::uint8_t> Tensor::values() const;
+template std::vector<std::int32_t> Tensor::values() const;
+template std::vector<std::int64_t> Tensor::values() const;
+
+bool Tensor::is_packed() const {
+  const Rows extent(shape());
+  return extent.rows <= 1 || pitch() == extent.columns;
+}
+
+double Tensor::item() const {
+  check(numel() == 1, "item: tensor ", str(), " has ", numel(), " elements, expected one");
+  return values<double>()[0];
+}
+
+void Tensor::check_dtype(DType wanted) const {
+  check(dtype() == wanted, "data<", name_of(wanted), "> of a tensor of ", name_of(dtype()));
+}
+
+Tensor Tensor::view(const Shape& shape, std::int64_t pitch, std::int64_t offset) const {
+  auto impl = std::make_shared<Impl>(this->impl());
+  impl->shape = shape;
+  impl->pitch = pitch;
+  impl->offset = offset;
+  impl->node = nullptr;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::detach() const {
+  return view(shape(), pitch(), offset());
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  Tensor moved = empty(shape(), dtype(), device);
+  moved.copy_from(*this);
+  return record("to", moved, {*this}, [from = this->device()](const Tensor& dy, const Needed&) {
+    return std::vector<Tensor>{dy.to(from)};
+  });
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == this->dtype()) return *this;
+  Tensor converted = empty(shape(), dtype, device());
+  converted.copy_from(*this);
+  if (!is_floating(dtype)) return converted;
+  return record("to", converted, {*this}, [from = this->dtype()](const Tensor& dy, const Needed&) {
+    return std::vector<Tensor>{dy.to(from)};
+  });
+}
+
+Tensor Tensor::clone() const {
+  Tensor copy = empty(shape(), dtype(), device());
+  copy_elements(*this, copy);
+  return copy;
+}
+
+Tensor Tensor::packed() const {
+  if (is_packed()) return *this;
+  return record("packed", clone(), {*this},
+                [](const Tensor& dy, const Needed&) { return std::vector<Tensor>{dy}; });
+}
+
+Tensor Tensor::reshape(std::initializer_list<std::int64_t> dims) const {
+  std::vector<std::int64_t> sizes(dims);
+  const auto unknown = std::find(sizes.begin(), sizes.end(), -1);
+  if (unknown != sizes.end()) {
+    *unknown = 1;
+    const std::int64_t known = Shape(sizes).numel();
+    check(known > 0 && numel() % known == 0, "reshape: ", shape(), " does not fit a multiple of ",
+          known, " elements");
+    *unknown = numel() / known;
+  }
+  return reshape(Shape(sizes));
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  check(shape.numel() == numel(), "reshape: ", this->shape(), " has ", numel(), " elements, ",
+        shape, " has ", shape.numel());
+  if (shape == this->shape()) return *this;
+  const Tensor whole = packed();
+  return record("reshape", whole.view(shape, Rows(shape).columns, whole.offset()), {whole},
+                [from = this->shape()](const Tensor& dy, const Needed&) {
+                  return std::vector<Tensor>{dy.reshape(from)};
+                });
+}
+
+Tensor Tensor::slice_channels(std::int64_t begin, std::int64_t count) const {
+  check(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(-1),
+        "slice_channels: ", begin, " .. ", begin + count, " of ", shape());
+  return record("slice_channels", view(shape().with(-1, count), pitch(), offset() + begin), {*this},
+                [shape = shape(), begin, count](const Tensor& dy, const Needed&) {
+                  const Tensor dx = zeros(shape, dy.dtype(), dy.device());
+                  copy_elements(dy, dx.slice_channels(begin, count));
+                  return std::vector<Tensor>{dx};
+                });
+}
+
+Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
+  check(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0), "slice_items: ", begin,
+        " .. ", begin + count, " of ", shape());
+  const std::int64_t item = rank() == 1    ? 1
+                            : dim(-1) == 0 ? 0
+                                           : shape().with(0, 1).numel() / dim(-1) * pitch();
+  return view(shape().with(0, count), rank() == 1 ? count : pitch(), offset() + begin * item);
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  check(source.shape() == shape(), "copy_from: source ", source.shape(), ", destination ", shape());
+  check(source.device() == device(), "copy_from: devices ", source.device().name(), " and ",
+        device().name());
+  if (source.dtype() == dtype()) {
+    copy_elements(source, *this);
+    return;
+  }
+  const Tensor whole = source.detach().packed();
+  const Tensor converted = is_packed() ? *this : empty(shape(), dtype(), device());
+  on(device(), [&](auto& context) {
+    kernels::convert(context, numel(), whole.dtype(), whole.raw(), dtype(), converted.raw());
+  });
+  if (!is_packed()) copy_elements(converted, *this);
+}
+
+void Tensor::fill(double value) const {
+  if (!is_packed()) {
+    copy_elements(full(shape(), value, dtype(), device()), *this);
+    return;
+  }
+  on(device(), [&](auto& context) {
+    with_dtype(dtype(), [&]<class T>() {
+      if constexpr (std::is_same_v<T, bfloat16>) {
+        kernels::fill<T>(context, numel(), bfloat16(static_cast<float>(value)), data<T>());
+      } else {
+        kernels::fill<T>(context, numel(), static_cast<T>(value), data<T>());
+      }
+    });
+  });
+}
+
+void Tensor::move_to(Device device) const {
+  if (device == this->device()) return;
+  const Tensor moved = detach().to(device);
+  impl().storage = moved.impl().storage;
+  impl().device = device;
+  impl().pitch = moved.pitch();
+  impl().offset = 0;
+}
+
+const Tensor& Tensor::set_requires_grad(bool value) const {
+  if (!value) {
+    impl().node = nullptr;
+    return *this;
+  }
+  check(is_floating(dtype()), "set_requires_grad: a tensor of ", name_of(dtype()),
+        " has no gradient");
+  check(!requires_grad() || node()->leaf, "set_requires_grad: this tensor was computed by ",
+        requires_grad() ? node()->op : "", "; only leaves can be marked");
+  if (!requires_grad()) set_node(make_leaf(*this));
+  return *this;
+}
+
+Tensor Tensor::grad() const {
+  check(requires_grad() && node()->leaf, "grad: the tensor ", str(),
+        " is not a leaf marked by set_requires_grad()");
+  return node()->gradient;
+}
+
+void Tensor::set_grad(const Tensor& gradient) const {
+  check(requires_grad() && node()->leaf, "set_grad: the tensor ", str(),
+        " is not a leaf marked by set_requires_grad()");
+  check(!gradient || (gradient.shape() == shape() && gradient.dtype() == dtype()),
+        "set_grad: gradient ", gradient.str(), " for a tensor ", str());
+  node()->gradient = gradient ? gradient.detach() : gradient;
+}
+
+std::string Tensor::str() const {
+  return defined() ? text(name_of(dtype()), " ", shape()) : "undefined";
+}
+
+}  // namespace shatter
