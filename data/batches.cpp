@@ -1,0 +1,134 @@
+// Batches: the epoch's order, and one call of the augmentation kernel for each batch.
+#include <shatter/data/batches.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include <shatter/core/random.h>
+#include <shatter/kernels/augment.h>
+
+namespace shatter::data {
+namespace {
+
+std::uint32_t checked_epoch(const char* op, std::int64_t epoch) {
+  check(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(), op, ": epoch is ", epoch,
+        ", expected 0 to 4294967295");
+  return static_cast<std::uint32_t>(epoch);
+}
+
+void check_dataset(const char* op, const Dataset& dataset) {
+  check(dataset.images.defined() && dataset.labels.defined(), op, ": the data set has no images");
+  const Tensor& x = dataset.images;
+  check(x.rank() == 4 && (x.dtype() == DType::uint8 || x.dtype() == DType::float32), op,
+        ": images are ", x.str(), ", expected uint8 or float32 [n, h, w, c]");
+  check(dataset.labels.shape() == Shape{x.dim(0)} && dataset.labels.dtype() == DType::int32, op,
+        ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
+}
+
+kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) {
+  const Tensor& x = dataset.images;
+  kernels::AugmentGeometry g;
+  g.h = x.dim(1);
+  g.w = x.dim(2);
+  g.c = x.dim(3);
+  check(p.crop >= 0 && p.crop <= std::min(g.h, g.w), "make_batch: crop is ", p.crop,
+        ", images are ", g.h, " x ", g.w);
+  g.crop_h = p.crop > 0 ? p.crop : g.h;
+  g.crop_w = p.crop > 0 ? p.crop : g.w;
+  g.scale = x.dtype() == DType::uint8 ? 1.0 / 255 : 1.0;
+  g.random_crop = p.random_crop;
+  g.flip = p.flip;
+  const std::pair<const char*, double> amounts[] = {
+      {"rotation", p.rotation}, {"brightness", p.brightness},
+      {"contrast", p.contrast}, {"saturation", p.saturation},
+      {"hue", p.hue},           {"noise", p.noise}};
+  for (const auto& [name, value] : amounts) {
+    check(std::isfinite(value) && value >= 0, "make_batch: ", name, " is ", value,
+          ", expected a finite number, 0 or more");
+  }
+  check(g.c == 3 || (p.saturation == 0 && p.hue == 0),
+        "make_batch: saturation and hue need 3 channels, the images have ", g.c);
+  g.rotation = p.rotation;
+  g.brightness = p.brightness;
+  g.contrast = p.contrast;
+  g.saturation = p.saturation;
+  g.hue = p.hue;
+  g.noise = p.noise;
+  g.whiten = p.whiten;
+  return g;
+}
+
+}  // namespace
+
+Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
+                 const Pipeline& pipeline, std::uint64_t seed, std::int64_t epoch) {
+  check_dataset("make_batch", dataset);
+  check(!indices.empty(), "make_batch: no index given");
+  for (const std::int64_t i : indices) {
+    check(i >= 0 && i < dataset.size(), "make_batch: index ", i, " is outside ", dataset.name,
+          " of ", dataset.size(), " images");
+  }
+  const std::uint32_t checked = checked_epoch("make_batch", epoch);
+  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
+  const auto n = std::int64_t(indices.size());
+  const Device device = dataset.images.device();
+  const Tensor images = dataset.images.packed();
+
+  Batch batch;
+  batch.index = Tensor::from(indices, {n});
+  batch.x = Tensor::empty({n, g.crop_h, g.crop_w, g.c}, DType::float32, device);
+  const Tensor index = batch.index.to(device);
+  on(device, [&](auto& context) {
+    const auto run = [&](const auto* x) {
+      kernels::augment(context, g, seed, checked, n, index.data<std::int64_t>(), x,
+                       batch.x.data<float>());
+    };
+    if (images.dtype() == DType::uint8)
+      run(images.data<std::uint8_t>());
+    else
+      run(images.data<float>());
+  });
+
+  const Tensor labels = dataset.labels.to(Device::cpu());
+  std::vector<std::int32_t> picked;
+  picked.reserve(indices.size());
+  for (const std::int64_t i : indices) picked.push_back(labels.data<std::int32_t>()[i]);
+  batch.y = Tensor::from(picked, {n}, device);
+  return batch;
+}
+
+Batches::Batches(Dataset dataset, const BatchOptions& options)
+    : dataset_(std::move(dataset)), options_(options) {
+  check_dataset("batches", dataset_);
+  check(options.size >= 1, "batches: size is ", options.size, ", expected 1 or more");
+  const std::uint32_t epoch = checked_epoch("batches", options.epoch);
+  check(count() >= 1, "batches: ", dataset_.name, " has ", dataset_.size(),
+        " images, and without the last, partial batch of ", options.size, " none is left");
+  check(options.first >= 0 && options.first <= count(), "batches: first is ", options.first,
+        ", the epoch has ", count(), " batches");
+  geometry_of(dataset_, options.input);  // a fault in the pipeline shows here, not in the loop
+  if (options.shuffle) {
+    order_ = random_permutation({options.seed, Stream::shuffle, epoch}, dataset_.size());
+  } else {
+    order_.resize(std::size_t(dataset_.size()));
+    for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = std::int64_t(i);
+  }
+}
+
+std::int64_t Batches::count() const {
+  const std::int64_t full = dataset_.size() / options_.size;
+  const bool partial = dataset_.size() % options_.size != 0 && !options_.drop_last;
+  return full + (partial ? 1 : 0);
+}
+
+Batch Batches::at(std::int64_t i) const {
+  check(i >= 0 && i < count(), "batches: batch ", i, " is outside the epoch's ", count());
+  const std::int64_t begin = i * options_.size;
+  const std::int64_t size = std::min(options_.size, dataset_.size() - begin);
+  return make_batch(dataset_, std::span(order_).subspan(std::size_t(begin), std::size_t(size)),
+                    options_.input, options_.seed, options_.epoch);
+}
+
+}  // namespace shatter::data
