@@ -1,0 +1,34 @@
+# The front door. Behind it are ordinary CMake presets (CMakePresets.json).
+PRESET ?= cpu
+JOBS ?= $(shell nproc)
+BUILD := build/$(PRESET)
+SOURCES := $(shell git ls-files '*.h' '*.cpp')
+
+.PHONY: all build test table1 check format lint clean
+all: build
+
+build:
+	@.ci/dependencies build
+	@cmake --preset $(PRESET) --log-level=NOTICE
+	@cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+# The paper's Table 1 in small: every row, fewer images and epochs. Without --quick: the full one.
+table1: build
+	@$(BUILD)/experiments/table1 --quick
+
+# What continuous integration runs beyond the tests.
+check:
+	@.ci/dependencies check
+	@.ci/check
+
+format:
+	@clang-format -i $(SOURCES)
+
+lint: build
+	@clang-tidy -p $(BUILD) --quiet $(filter kernels/% core/% layers/% optim/% data/% experiments/%,$(filter %.cpp,$(SOURCES)))
+
+clean:
+	@rm -rf build
