@@ -90,8 +90,7 @@ Tensor global_avg_pool2d(const Tensor& x) {
   ops::check_operands("global_avg_pool2d", {x});
   check(x.rank() == 4 && x.dim(1) > 0 && x.dim(2) > 0, "global_avg_pool2d: input is ", x.shape(),
         ", expected [n, h, w, c]");
-  const Windows whole{
-      .n = x.dim(0), .h = x.dim(1), .w = x.dim(2), .r = x.dim(1), .s = x.dim(2), .padding = {}};
+  const Windows whole{.n = x.dim(0), .h = x.dim(1), .w = x.dim(2), .r = x.dim(1), .s = x.dim(2)};
   return average("global_avg_pool2d", x, {.windows = whole, .c = x.dim(3)}, {})
       .reshape({x.dim(0), x.dim(3)});
 }

@@ -225,13 +225,10 @@ void Tensor::fill(double value) const {
   });
 }
 
-void Tensor::move_to(Device device) const {
-  if (device == this->device()) return;
-  const Tensor moved = detach().to(device);
-  impl().storage = moved.impl().storage;
-  impl().device = device;
-  impl().pitch = moved.pitch();
-  impl().offset = 0;
+void Tensor::rebind(const Tensor& source) const {
+  const std::shared_ptr<Node> kept = node();
+  impl() = source.impl();
+  set_node(kept);
 }
 
 const Tensor& Tensor::set_requires_grad(bool value) const {

@@ -105,8 +105,9 @@ class Tensor {
   /// crossing devices; the gradient history of this tensor is left alone.
   void copy_from(const Tensor& source) const;
   void fill(double value) const;
-  /// Moves the elements, in place for every handle, to another device.
-  void move_to(Device device) const;
+  /// Makes every handle of this tensor refer to the elements (shape, type, device) of `source`; the
+  /// gradient history of this tensor is left alone.
+  void rebind(const Tensor& source) const;
 
   bool requires_grad() const { return defined() && impl_->node != nullptr; }
   /// Marks a leaf: backward() accumulates into grad(). Throws for integer types and non-leaves.

@@ -30,7 +30,7 @@ struct Windows {
   std::int64_t n = 0, h = 0, w = 0;
   std::int64_t r = 1, s = 1;
   std::int64_t stride_h = 1, stride_w = 1;
-  Padding padding;
+  Padding padding{};
 
   constexpr std::int64_t out_h() const {
     return (h + padding.top + padding.bottom - r) / stride_h + 1;
@@ -45,7 +45,7 @@ struct Windows {
 /// one pixel to the next, at least the channel count; 0 means packed. x_pitch holds for x and dx,
 /// y_pitch for y and dy, whichever the kernel is given.
 struct Conv2dGeometry {
-  Windows windows;
+  Windows windows{};
   std::int64_t c = 0, k = 0;
   std::int64_t x_pitch = 0, y_pitch = 0;
 
@@ -60,7 +60,7 @@ struct Conv2dGeometry {
 
 /// x [n, h, w, c], y [n, out_h, out_w, c]; pitches as in Conv2dGeometry.
 struct Pool2dGeometry {
-  Windows windows;
+  Windows windows{};
   std::int64_t c = 0;
   std::int64_t x_pitch = 0, y_pitch = 0;
 

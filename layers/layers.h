@@ -15,7 +15,7 @@ class Conv2d {
     std::int64_t kernel = 3, stride = 1;
     std::optional<Padding> padding = same;
     bool bias = true;
-    std::optional<Initializer> weight_init;  ///< default: He, fan-in
+    std::optional<Initializer> weight_init{};  ///< default: He, fan-in
     Initializer bias_init = init::zeros();
   };
   explicit Conv2d(const Options& options);
@@ -57,7 +57,7 @@ class Linear {
   struct Options {
     std::int64_t in = 0, out = 0;
     bool bias = true;
-    std::optional<Initializer> weight_init;  ///< default: He, fan-in
+    std::optional<Initializer> weight_init{};  ///< default: He, fan-in
     Initializer bias_init = init::zeros();
   };
   explicit Linear(const Options& options);
@@ -130,11 +130,10 @@ class Relu {
 class Sequential {
  public:
   Sequential() = default;
-  template <class... Layers>
-  requires(sizeof...(Layers) > 0) && (std::convertible_to<Layers, Module> && ...) &&
-      (!std::same_as<std::remove_cvref_t<Layers>, Sequential> &&
-       ...) explicit Sequential(Layers&&... layers) {
-    (add(std::forward<Layers>(layers)), ...);
+  template <std::convertible_to<Module>... Layers>
+  explicit Sequential(Module first, Layers&&... others) {
+    add(std::move(first));
+    (add(std::forward<Layers>(others)), ...);
   }
   Sequential& add(Module layer);
   Sequential& add(std::string name, Module layer);
@@ -154,9 +153,9 @@ class Sequential {
 /// joined image is allocated first and each branch's last kernel writes its slice of it.
 class Branches {
  public:
-  template <class... Layers>
-  requires(sizeof...(Layers) > 1) explicit Branches(Layers&&... layers)
-      : branches_{Module(std::forward<Layers>(layers))...} {}
+  template <std::convertible_to<Module>... Layers>
+  explicit Branches(Module first, Module second, Layers&&... others)
+      : branches_{std::move(first), std::move(second), Module(std::forward<Layers>(others))...} {}
 
   Tensor operator()(const Tensor& x) const { return forward(x, {}); }
   Tensor forward(const Tensor& x, const Tensor& into) const;

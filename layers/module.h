@@ -25,6 +25,50 @@ struct Mode {
 };
 
 class Module;
+class ModelRef;
+class Visitor;
+
+/// A layer's static description for an input shape (batch included).
+struct LayerInfo {
+  std::string type;  ///< "Conv2d 96, 3x3/1"
+  Shape output;
+  std::int64_t multiply_adds = 0;  ///< for the whole batch, children included
+};
+
+/// The description of a layer that has none of its own, found by running it on zeros.
+LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input);
+
+/// Can be called on one tensor.
+template <class T>
+concept CallableLayer = !std::same_as<std::remove_cvref_t<T>, Module> &&
+                        std::is_invocable_r_v<Tensor, std::remove_reference_t<T>&, const Tensor&>;
+
+template <class T>
+concept WritesInto = requires(T& layer, const Tensor& x) {
+  { layer.forward(x, x) } -> std::same_as<Tensor>;
+};
+
+template <class T>
+concept Visitable = requires(T& layer, Visitor& visitor) {
+  layer.visit(visitor);
+};
+
+template <class T>
+concept Describable = requires(T& layer, const Shape& input) {
+  { layer.info(input) } -> std::same_as<LayerInfo>;
+};
+
+/// layer.info(input), or what running the layer tells.
+template <class Layer>
+LayerInfo info_of(Layer& layer, const Shape& input) {
+  if constexpr (Describable<Layer>) {
+    return layer.info(input);
+  } else if constexpr (CallableLayer<Layer>) {
+    return probe([&layer](const Tensor& x) { return layer(x); }, input);
+  } else {
+    fail(ErrorKind::usage, "this model cannot be described: it is not called on one tensor");
+  }
+}
 
 /// Walks a model. Names are joined with dots: "branches.0.1.weight".
 class Visitor {
@@ -35,7 +79,7 @@ class Visitor {
   /// State that is saved but not trained; `value` is what it starts with.
   virtual void buffer(const std::string& name, Tensor& tensor, double value);
   virtual void mode(Mode& mode);
-  virtual void child(const std::string& name, Module& module);
+  virtual void child(const std::string& name, ModelRef model);
 
  protected:
   /// "prefix.name" for the place the walk has reached.
@@ -45,71 +89,67 @@ class Visitor {
   std::string prefix_;
 };
 
-/// A layer's static description for an input shape (batch included).
-struct LayerInfo {
-  std::string type;  ///< "Conv2d 96, 3x3/1"
-  Shape output;
-  std::int64_t multiply_adds = 0;  ///< for the whole batch, children included
+template <class T>
+concept VisitableModel = Visitable<T> && !std::same_as<std::remove_cvref_t<T>, ModelRef>;
+
+/// A reference to any model, for the length of a call: a Module, a Sequential, one of the layers,
+/// or a user's own class with visit(Visitor&).
+class ModelRef {
+ public:
+  template <VisitableModel Model>
+  ModelRef(Model&& model)
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(model)))),
+        visit_([](void* object, Visitor& visitor) { as<Model>(object).visit(visitor); }),
+        info_([](void* object, const Shape& input) { return info_of(as<Model>(object), input); }) {}
+
+  void visit(Visitor& visitor) const { visit_(object_, visitor); }
+  LayerInfo info(const Shape& input) const { return info_(object_, input); }
+
+ private:
+  template <class Model>
+  static std::remove_reference_t<Model>& as(void* object) {
+    return *static_cast<std::remove_reference_t<Model>*>(object);
+  }
+  void* object_;
+  void (*visit_)(void*, Visitor&);
+  LayerInfo (*info_)(void*, const Shape&);
 };
 
 /// A type-erased layer. Copies share it.
 class Module {
  public:
-  template <class Layer>
-  requires(!std::same_as<std::remove_cvref_t<Layer>, Module>) &&
-      std::is_invocable_r_v<Tensor, std::remove_cvref_t<Layer>&, const Tensor&> Module(
-          Layer&& layer)
+  template <CallableLayer Layer>
+  Module(Layer&& layer)
       : self_(std::make_shared<Model<std::decay_t<Layer>>>(std::forward<Layer>(layer))) {}
-  /// A plain function, such as relu.
-  Module(Tensor (*function)(const Tensor&)) : self_(std::make_shared<Function>(function)) {}
 
   Tensor operator()(const Tensor& x) const { return self_->forward(x, {}); }
   /// As operator(); the result may, but need not, be written into `into` (see concat in ops.h).
   Tensor forward(const Tensor& x, const Tensor& into) const { return self_->forward(x, into); }
-  void visit(Visitor& visitor) { self_->visit(visitor); }
-  /// Found by running the layer on zeros where the layer has no info() of its own.
+  void visit(Visitor& visitor) const { self_->visit(visitor); }
   LayerInfo info(const Shape& input) const { return self_->info(input); }
 
  private:
   struct Concept {
     virtual ~Concept() = default;
     virtual Tensor forward(const Tensor& x, const Tensor& into) = 0;
-    virtual void visit(Visitor&) {}
+    virtual void visit(Visitor& visitor) = 0;
     virtual LayerInfo info(const Shape& input) = 0;
   };
   template <class Layer>
   struct Model final : Concept {
-    explicit Model(Layer layer) : layer(std::move(layer)) {}
-    Tensor forward(const Tensor& x, const Tensor& into) override {
-      if constexpr (requires {
-                      { layer.forward(x, into) } -> std::same_as<Tensor>;
-                    }) {
+    explicit Model(Layer given) : layer(std::move(given)) {}
+    Tensor forward(const Tensor& x, [[maybe_unused]] const Tensor& into) override {
+      if constexpr (WritesInto<Layer>)
         return layer.forward(x, into);
-      } else {
+      else
         return layer(x);
-      }
     }
-    void visit(Visitor& visitor) override {
-      if constexpr (requires { layer.visit(visitor); }) layer.visit(visitor);
+    void visit([[maybe_unused]] Visitor& visitor) override {
+      if constexpr (Visitable<Layer>) layer.visit(visitor);
     }
-    LayerInfo info(const Shape& input) override {
-      if constexpr (requires {
-                      { layer.info(input) } -> std::same_as<LayerInfo>;
-                    }) {
-        return layer.info(input);
-      } else {
-        return probe([this](const Tensor& x) { return layer(x); }, input);
-      }
-    }
+    LayerInfo info(const Shape& input) override { return info_of(layer, input); }
     Layer layer;
   };
-  struct Function final : Concept {
-    explicit Function(Tensor (*f)(const Tensor&)) : function(f) {}
-    Tensor forward(const Tensor& x, const Tensor&) override { return function(x); }
-    LayerInfo info(const Shape& input) override;
-    Tensor (*function)(const Tensor&);
-  };
-  static LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input);
 
   std::shared_ptr<Concept> self_;
 };
@@ -120,11 +160,11 @@ struct NamedTensor {
 };
 
 /// In the order of visiting; the tensors are the model's own.
-std::vector<NamedTensor> named_parameters(Module model);
-std::vector<Tensor> parameters(Module model);
+std::vector<NamedTensor> named_parameters(ModelRef model);
+std::vector<Tensor> parameters(ModelRef model);
 /// Parameters and buffers.
-std::vector<NamedTensor> named_state(Module model);
-std::int64_t parameter_count(Module model);
+std::vector<NamedTensor> named_state(ModelRef model);
+std::int64_t parameter_count(ModelRef model);
 
 struct InitializeOptions {
   std::uint64_t seed = 0;
@@ -132,23 +172,23 @@ struct InitializeOptions {
 };
 /// Draws every parameter (on the host, in double, then converted) and resets every buffer. Each
 /// parameter's draws are a function of (seed, its name).
-void initialize(Module model, const InitializeOptions& options = {});
+void initialize(ModelRef model, const InitializeOptions& options = {});
 
-void to(Module model, Device device);
-void zero_grad(Module model);
-void set_training(Module model, bool training);
+void to(ModelRef model, Device device);
+void zero_grad(ModelRef model);
+void set_training(ModelRef model, bool training);
 /// For layers with random masks; call before each training step.
-void set_step(Module model, std::uint32_t step);
+void set_step(ModelRef model, std::uint32_t step);
 
 /// The state as PyTorch names and lays it out: convolution weights become OIHW.
-std::vector<NamedTensor> export_state(Module model);
+std::vector<NamedTensor> export_state(ModelRef model);
 /// The reverse. Throws (data), listing all missing, unexpected and mismatched names, before
 /// anything is written.
-void import_state(Module model, const std::vector<NamedTensor>& state);
+void import_state(ModelRef model, const std::vector<NamedTensor>& state);
 
 /// export_state as a file, model.safetensors.
-void save_model(Module model, const std::string& path);
-void load_model(Module model, const std::string& path);
+void save_model(ModelRef model, const std::string& path);
+void load_model(ModelRef model, const std::string& path);
 
 /// One line of a model's summary.
 struct SummaryRow {
@@ -165,6 +205,6 @@ struct Summary {
   std::string str(std::int64_t training_examples = 0) const;
 };
 /// `input` is the shape of one image batch, say {1, 28, 28, 3}.
-Summary summarize(Module model, const Shape& input);
+Summary summarize(ModelRef model, const Shape& input);
 
 }  // namespace shatter

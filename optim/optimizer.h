@@ -9,7 +9,7 @@ namespace shatter::optim {
 
 /// Parameters that share a weight decay. The penalty is (weight_decay / 2) |w|^2 for each.
 struct ParameterGroup {
-  std::vector<NamedTensor> parameters;
+  std::vector<NamedTensor> parameters{};
   double weight_decay = 0;
 };
 
@@ -81,6 +81,6 @@ class ParameterAverage {
 };
 
 /// Splits a model's parameters: weights (rank 2 or more) with the decay, the rest without.
-std::vector<ParameterGroup> decay_weights(Module model, double weight_decay);
+std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay);
 
 }  // namespace shatter::optim

@@ -35,6 +35,6 @@ const ModelRecipe& recipe(const std::string& name);
 Sequential make_model(const std::string& name, std::int64_t classes = 10, ImageSize image = {});
 /// The groups the recipe's weight decay applies to: all weights, but for AlexNet the two hidden
 /// fully connected layers only.
-std::vector<NamedTensor> decayed_parameters(const std::string& name, Module model);
+std::vector<NamedTensor> decayed_parameters(const std::string& name, ModelRef model);
 
 }  // namespace shatter::experiments

@@ -1,0 +1,142 @@
+// The paper's models, layer by layer.
+#include <shatter/experiments/models/models.h>
+
+#include <cmath>
+
+namespace shatter::experiments {
+namespace {
+
+/// Convolution, batch norm (beta only) or bias, ReLU.
+Sequential conv_module(bool batch_norm, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                       std::int64_t stride) {
+  Sequential module;
+  module.add(
+      "conv",
+      Conv2d({.in = in, .out = out, .kernel = kernel, .stride = stride, .bias = !batch_norm}));
+  if (batch_norm) {
+    module.add("bn", BatchNorm2d({.channels = out, .scale = false, .relu = true}));
+  } else {
+    module.add("relu", Relu());
+  }
+  return module;
+}
+
+Branches inception_module(bool batch_norm, std::int64_t in, std::int64_t ones,
+                          std::int64_t threes) {
+  return Branches(conv_module(batch_norm, in, ones, 1, 1),
+                  conv_module(batch_norm, in, threes, 3, 1));
+}
+
+Branches downsample_module(bool batch_norm, std::int64_t in, std::int64_t threes) {
+  return Branches(conv_module(batch_norm, in, threes, 3, 2),
+                  MaxPool2d({.window = 3, .stride = 2, .padding = same}));
+}
+
+}  // namespace
+
+Sequential small_inception(bool batch_norm, std::int64_t classes, ImageSize image) {
+  const bool bn = batch_norm;
+  return Sequential(conv_module(bn, image.c, 96, 3, 1), inception_module(bn, 96, 32, 32),
+                    inception_module(bn, 64, 32, 48), downsample_module(bn, 80, 80),
+                    inception_module(bn, 160, 112, 48), inception_module(bn, 160, 96, 64),
+                    inception_module(bn, 160, 80, 80), inception_module(bn, 160, 48, 96),
+                    downsample_module(bn, 144, 96), inception_module(bn, 240, 176, 160),
+                    inception_module(bn, 336, 176, 160), GlobalAvgPool2d(),
+                    Linear({.in = 336,
+                            .out = classes,
+                            .weight_init = init::truncated_normal(std::sqrt(1.0 / 336))}));
+}
+
+Sequential small_alexnet(std::int64_t classes, ImageSize image) {
+  // initial values of TensorFlow's CIFAR-10 tutorial
+  const auto conv = [](std::int64_t in, double bias) {
+    return Conv2d({.in = in,
+                   .out = 64,
+                   .kernel = 5,
+                   .weight_init = init::truncated_normal(0.05),
+                   .bias_init = init::constant(bias)});
+  };
+  const auto hidden = [](std::int64_t in, std::int64_t out) {
+    return Linear({.in = in,
+                   .out = out,
+                   .weight_init = init::truncated_normal(0.04),
+                   .bias_init = init::constant(0.1)});
+  };
+  const MaxPool2d pool({.window = 3, .stride = 2, .padding = same});
+  const std::int64_t h = (image.h + 3) / 4, w = (image.w + 3) / 4;
+  return Sequential(
+      conv(image.c, 0), Relu(), pool, LocalResponseNorm(), conv(64, 0.1), Relu(), pool,
+      LocalResponseNorm(), Flatten(), hidden(h * w * 64, 384), Relu(), hidden(384, 192), Relu(),
+      Linear({.in = 192, .out = classes, .weight_init = init::truncated_normal(1.0 / 192)}));
+}
+
+Sequential mlp(int layers, std::int64_t units, std::int64_t classes, ImageSize image) {
+  check(layers >= 1 && units >= 1, "mlp: ", layers, " hidden layers of ", units, " units");
+  Sequential model;
+  model.add(Flatten());
+  std::int64_t in = image.h * image.w * image.c;
+  for (int i = 0; i < layers; ++i) {
+    model.add(Linear({.in = in, .out = units})).add(Relu());
+    in = units;
+  }
+  return model.add(Linear({.in = in, .out = classes}));
+}
+
+const std::vector<ModelRecipe>& recipes() {
+  static const std::vector<ModelRecipe> all{{.name = "inception",
+                                             .title = "Inception",
+                                             .parameters = 1649402,
+                                             .learning_rate = 0.1,
+                                             .weight_decay = 4e-5},
+                                            {.name = "inception-no-bn",
+                                             .title = "Inception w/o BatchNorm",
+                                             .parameters = 1649402,
+                                             .learning_rate = 0.1,
+                                             .weight_decay = 4e-5},
+                                            {.name = "alexnet",
+                                             .title = "AlexNet",
+                                             .parameters = 1387786,
+                                             .learning_rate = 0.01,
+                                             .weight_decay = 0.004},
+                                            {.name = "mlp-3x512",
+                                             .title = "MLP 3x512",
+                                             .parameters = 1735178,
+                                             .learning_rate = 0.01,
+                                             .weight_decay = 5e-4},
+                                            {.name = "mlp-1x512",
+                                             .title = "MLP 1x512",
+                                             .parameters = 1209866,
+                                             .learning_rate = 0.01,
+                                             .weight_decay = 5e-4}};
+  return all;
+}
+
+const ModelRecipe& recipe(const std::string& name) {
+  std::string names;
+  for (const ModelRecipe& one : recipes()) {
+    if (one.name == name) return one;
+    names += (names.empty() ? "" : ", ") + one.name;
+  }
+  fail(ErrorKind::usage, "no model is named \"", name, "\"; there are ", names);
+}
+
+Sequential make_model(const std::string& name, std::int64_t classes, ImageSize image) {
+  recipe(name);
+  if (name == "inception") return small_inception(true, classes, image);
+  if (name == "inception-no-bn") return small_inception(false, classes, image);
+  if (name == "alexnet") return small_alexnet(classes, image);
+  return mlp(name == "mlp-3x512" ? 3 : 1, 512, classes, image);
+}
+
+std::vector<NamedTensor> decayed_parameters(const std::string& name, ModelRef model) {
+  const bool hidden_only = recipe(name).name == "alexnet";
+  std::vector<NamedTensor> decayed;
+  for (const NamedTensor& named : named_parameters(model)) {
+    const int rank = named.tensor.rank();
+    if (rank == 2 || (rank > 2 && !hidden_only)) decayed.push_back(named);
+  }
+  if (hidden_only) decayed.pop_back();  // the output layer comes last
+  return decayed;
+}
+
+}  // namespace shatter::experiments

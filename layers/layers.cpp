@@ -1,0 +1,224 @@
+// The layers' parameters, shapes and calls.
+#include <shatter/layers/layers.h>
+
+namespace shatter {
+namespace {
+
+Initializer he_unless_given(const std::optional<Initializer>& given, std::int64_t fan_in) {
+  return given.value_or(init::he(fan_in));
+}
+
+/// Output shape of r x r windows on an image batch.
+Shape windowed(const char* layer, const Shape& input, std::int64_t window, std::int64_t stride,
+               const std::optional<Padding>& padding, std::int64_t channels) {
+  check(input.rank() == 4, layer, ": input is ", input, ", expected [n, h, w, c]");
+  const Windows windows{.n = input[0],
+                        .h = input[1],
+                        .w = input[2],
+                        .r = window,
+                        .s = window,
+                        .stride_h = stride,
+                        .stride_w = stride,
+                        .padding = padding.value_or(
+                            same_padding(input[1], input[2], window, window, stride, stride))};
+  return {input[0], windows.out_h(), windows.out_w(), channels};
+}
+
+std::string window_name(std::int64_t window, std::int64_t stride) {
+  return text(window, "x", window, "/", stride);
+}
+
+}  // namespace
+
+Conv2d::Conv2d(const Options& o)
+    : options(o), weight(Tensor::zeros({o.out, o.kernel, o.kernel, o.in})) {
+  check(o.in > 0 && o.out > 0 && o.kernel > 0 && o.stride > 0, "Conv2d: in ", o.in, ", out ", o.out,
+        ", kernel ", o.kernel, ", stride ", o.stride, "; all must be positive");
+  if (o.bias) bias = Tensor::zeros({o.out});
+}
+
+Tensor Conv2d::forward(const Tensor& x, const Tensor& into) const {
+  return conv2d(x, weight, bias, {.stride = options.stride, .padding = options.padding}, into);
+}
+
+void Conv2d::visit(Visitor& visitor) {
+  visitor.parameter(
+      "weight", weight,
+      he_unless_given(options.weight_init, options.kernel * options.kernel * options.in));
+  if (bias) visitor.parameter("bias", bias, options.bias_init);
+}
+
+LayerInfo Conv2d::info(const Shape& input) const {
+  const Shape output =
+      windowed("Conv2d", input, options.kernel, options.stride, options.padding, options.out);
+  return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride)), output,
+          output.numel() * options.kernel * options.kernel * options.in};
+}
+
+BatchNorm2d::BatchNorm2d(const Options& o)
+    : options(o),
+      running_mean(Tensor::zeros({o.channels})),
+      running_variance(Tensor::full({o.channels}, 1)) {
+  check(o.channels > 0, "BatchNorm2d: channels is ", o.channels);
+  if (o.scale) weight = Tensor::full({o.channels}, 1);
+  if (o.shift) bias = Tensor::zeros({o.channels});
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x, const Tensor& into) const {
+  return batch_norm(x, weight, bias, running_mean, running_variance,
+                    {.epsilon = options.epsilon,
+                     .relu = options.relu,
+                     .training = mode.training,
+                     .decay = options.decay,
+                     .unbiased_running_variance = options.unbiased_running_variance},
+                    into);
+}
+
+void BatchNorm2d::visit(Visitor& visitor) {
+  if (weight) visitor.parameter("weight", weight, init::ones());
+  if (bias) visitor.parameter("bias", bias, init::zeros());
+  visitor.buffer("running_mean", running_mean, 0);
+  visitor.buffer("running_var", running_variance, 1);
+  visitor.mode(mode);
+}
+
+LayerInfo BatchNorm2d::info(const Shape& input) const {
+  return {options.relu ? "BatchNorm2d + ReLU" : "BatchNorm2d", input};
+}
+
+Linear::Linear(const Options& o) : options(o), weight(Tensor::zeros({o.out, o.in})) {
+  check(o.in > 0 && o.out > 0, "Linear: in ", o.in, ", out ", o.out, "; both must be positive");
+  if (o.bias) bias = Tensor::zeros({o.out});
+}
+
+Tensor Linear::operator()(const Tensor& x) const {
+  return linear(x, weight, bias);
+}
+
+void Linear::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, he_unless_given(options.weight_init, options.in));
+  if (bias) visitor.parameter("bias", bias, options.bias_init);
+}
+
+LayerInfo Linear::info(const Shape& input) const {
+  check(input.rank() == 2 && input[1] == options.in, "Linear: input is ", input, ", expected [n, ",
+        options.in, "]");
+  return {text("Linear ", options.out), Shape{input[0], options.out},
+          input[0] * options.in * options.out};
+}
+
+Tensor MaxPool2d::forward(const Tensor& x, const Tensor& into) const {
+  return max_pool2d(x, options, into);
+}
+
+LayerInfo MaxPool2d::info(const Shape& input) const {
+  return {"MaxPool2d " + window_name(options.window, options.stride),
+          windowed("MaxPool2d", input, options.window, options.stride, options.padding, input[-1])};
+}
+
+Tensor AvgPool2d::forward(const Tensor& x, const Tensor& into) const {
+  return avg_pool2d(x, options, into);
+}
+
+LayerInfo AvgPool2d::info(const Shape& input) const {
+  return {"AvgPool2d " + window_name(options.window, options.stride),
+          windowed("AvgPool2d", input, options.window, options.stride, options.padding, input[-1])};
+}
+
+LayerInfo GlobalAvgPool2d::info(const Shape& input) const {
+  check(input.rank() == 4, "GlobalAvgPool2d: input is ", input, ", expected [n, h, w, c]");
+  return {"GlobalAvgPool2d", Shape{input[0], input[3]}};
+}
+
+LayerInfo LocalResponseNorm::info(const Shape& input) const {
+  return {text("LocalResponseNorm ", 2 * options.radius + 1), input};
+}
+
+Dropout::Dropout(double p) : probability(p) {
+  check(p >= 0 && p < 1, "Dropout: probability ", p, ", expected 0 <= p < 1");
+}
+
+Tensor Dropout::operator()(const Tensor& x) const {
+  if (!mode.training || probability == 0) return x;
+  return dropout(x, probability, {.seed = mode.seed, .stream = Stream::dropout}, mode.step);
+}
+
+LayerInfo Dropout::info(const Shape& input) const {
+  return {text("Dropout ", probability), input};
+}
+
+LayerInfo Flatten::info(const Shape& input) const {
+  check(input.rank() >= 1 && input[0] > 0, "Flatten: input is ", input);
+  return {"Flatten", Shape{input[0], input.numel() / input[0]}};
+}
+
+Sequential& Sequential::add(Module layer) {
+  return add(std::to_string(layers_.size()), std::move(layer));
+}
+
+Sequential& Sequential::add(std::string name, Module layer) {
+  layers_.emplace_back(std::move(name), std::move(layer));
+  return *this;
+}
+
+Tensor Sequential::forward(const Tensor& x, const Tensor& into) const {
+  Tensor y = x;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    y = layers_[i].second.forward(y, i + 1 == layers_.size() ? into : Tensor());
+  }
+  return y;
+}
+
+void Sequential::visit(Visitor& visitor) {
+  for (auto& [name, layer] : layers_) visitor.child(name, layer);
+}
+
+LayerInfo Sequential::info(const Shape& input) const {
+  LayerInfo all{"Sequential", input};
+  for (const auto& [name, layer] : layers_) {
+    const LayerInfo one = layer.info(all.output);
+    all.output = one.output;
+    all.multiply_adds += one.multiply_adds;
+  }
+  return all;
+}
+
+Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
+  std::vector<std::int64_t> channels;
+  Shape shape;
+  for (const Module& branch : branches_) {
+    shape = branch.info(x.shape()).output;
+    channels.push_back(shape[-1]);
+  }
+  std::int64_t total = 0;
+  for (const std::int64_t c : channels) total += c;
+  shape = shape.with(-1, total);
+  const Tensor joined = into ? into.detach() : Tensor::empty(shape, x.dtype(), x.device());
+  check(joined.shape() == shape, "Branches: `into` is ", joined.str(), ", the result ", shape);
+  std::vector<Tensor> parts;
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < branches_.size(); ++i) {
+    parts.push_back(branches_[i].forward(x, joined.slice_channels(begin, channels[i])));
+    begin += channels[i];
+  }
+  return concat(parts);
+}
+
+void Branches::visit(Visitor& visitor) {
+  for (std::size_t i = 0; i < branches_.size(); ++i) visitor.child(std::to_string(i), branches_[i]);
+}
+
+LayerInfo Branches::info(const Shape& input) const {
+  LayerInfo all{"Branches", input};
+  std::int64_t total = 0;
+  for (const Module& branch : branches_) {
+    const LayerInfo one = branch.info(input);
+    all.output = one.output;
+    total += one.output[-1];
+    all.multiply_adds += one.multiply_adds;
+  }
+  all.output = all.output.with(-1, total);
+  return all;
+}
+
+}  // namespace shatter

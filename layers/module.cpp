@@ -1,0 +1,275 @@
+// Walking, initialising, saving and describing models.
+#include <shatter/layers/module.h>
+
+#include <algorithm>
+#include <iomanip>
+#include <set>
+
+#include <shatter/core/autograd.h>
+#include <shatter/core/ops.h>
+#include <shatter/core/random.h>
+#include <shatter/core/safetensors.h>
+
+namespace shatter {
+
+void Visitor::parameter(const std::string&, Tensor&, const Initializer&) {}
+void Visitor::buffer(const std::string&, Tensor&, double) {}
+void Visitor::mode(Mode&) {}
+
+void Visitor::child(const std::string& name, ModelRef model) {
+  const std::string outer = prefix_;
+  prefix_ = qualified(name);
+  model.visit(*this);
+  prefix_ = outer;
+}
+
+std::string Visitor::qualified(const std::string& name) const {
+  if (prefix_.empty() || name.empty()) return prefix_ + name;
+  return prefix_ + "." + name;
+}
+
+LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input) {
+  const NoGrad guard;
+  return {.type = "function", .output = forward(Tensor::zeros(input)).shape()};
+}
+
+namespace {
+
+class Collector final : public Visitor {
+ public:
+  explicit Collector(bool buffers) : buffers_(buffers) {}
+  void parameter(const std::string& name, Tensor& tensor, const Initializer&) override {
+    found.push_back({qualified(name), tensor});
+  }
+  void buffer(const std::string& name, Tensor& tensor, double) override {
+    if (buffers_) found.push_back({qualified(name), tensor});
+  }
+  std::vector<NamedTensor> found;
+
+ private:
+  bool buffers_;
+};
+
+class Starter final : public Visitor {
+ public:
+  explicit Starter(const InitializeOptions& options) : options_(options) {}
+  void parameter(const std::string& name, Tensor& tensor, const Initializer& initializer) override {
+    tensor.rebind(Tensor::empty(tensor.shape(), options_.dtype, tensor.device()));
+    initializer.fill(tensor, derive_seed(options_.seed, qualified(name)));
+    tensor.set_requires_grad(false);
+    tensor.set_requires_grad();
+  }
+  void buffer(const std::string&, Tensor& tensor, double value) override {
+    tensor.rebind(Tensor::full(tensor.shape(), value, options_.dtype, tensor.device()));
+  }
+  void mode(Mode& mode) override { mode = {.seed = derive_seed(options_.seed, qualified("mode"))}; }
+
+ private:
+  InitializeOptions options_;
+};
+
+class ModeSetter final : public Visitor {
+ public:
+  explicit ModeSetter(std::function<void(Mode&)> set) : set_(std::move(set)) {}
+  void mode(Mode& mode) override { set_(mode); }
+
+ private:
+  std::function<void(Mode&)> set_;
+};
+
+std::vector<NamedTensor> collect(ModelRef model, bool buffers) {
+  Collector collector(buffers);
+  model.visit(collector);
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : collector.found) {
+    check(names.insert(name).second, "model: two tensors are named ", name);
+  }
+  return std::move(collector.found);
+}
+
+Tensor to_pytorch(const Tensor& x) {
+  return x.rank() == 4 ? permute(x.detach(), {0, 3, 1, 2}) : x.detach();
+}
+Tensor from_pytorch(const Tensor& x) {
+  return x.rank() == 4 ? permute(x, {0, 2, 3, 1}) : x;
+}
+
+}  // namespace
+
+std::vector<NamedTensor> named_parameters(ModelRef model) {
+  return collect(model, false);
+}
+std::vector<NamedTensor> named_state(ModelRef model) {
+  return collect(model, true);
+}
+
+std::vector<Tensor> parameters(ModelRef model) {
+  std::vector<Tensor> tensors;
+  for (const NamedTensor& named : named_parameters(model)) tensors.push_back(named.tensor);
+  return tensors;
+}
+
+std::int64_t parameter_count(ModelRef model) {
+  std::int64_t count = 0;
+  for (const Tensor& tensor : parameters(model)) count += tensor.numel();
+  return count;
+}
+
+void initialize(ModelRef model, const InitializeOptions& options) {
+  check(options.dtype == DType::float32 || options.dtype == DType::float64,
+        "initialize: parameters of ", name_of(options.dtype), ", expected float32 or float64");
+  Starter starter(options);
+  model.visit(starter);
+}
+
+void to(ModelRef model, Device device) {
+  for (const NamedTensor& named : named_state(model))
+    named.tensor.rebind(named.tensor.detach().to(device));
+}
+
+void zero_grad(ModelRef model) {
+  for (const Tensor& tensor : parameters(model)) {
+    if (tensor.requires_grad()) tensor.set_grad({});
+  }
+}
+
+void set_training(ModelRef model, bool training) {
+  ModeSetter setter([training](Mode& mode) { mode.training = training; });
+  model.visit(setter);
+}
+
+void set_step(ModelRef model, std::uint32_t step) {
+  ModeSetter setter([step](Mode& mode) { mode.step = step; });
+  model.visit(setter);
+}
+
+std::vector<NamedTensor> export_state(ModelRef model) {
+  std::vector<NamedTensor> state = named_state(model);
+  for (NamedTensor& named : state) named.tensor = to_pytorch(named.tensor.to(Device::cpu()));
+  return state;
+}
+
+void import_state(ModelRef model, const std::vector<NamedTensor>& state) {
+  std::map<std::string, Tensor> given;
+  for (const auto& [name, tensor] : state) {
+    check(given.emplace(name, tensor).second, "model state: two tensors are named ", name);
+  }
+  std::vector<std::pair<Tensor, Tensor>> copies;
+  std::string faults;
+  for (const auto& [name, tensor] : named_state(model)) {
+    const auto found = given.find(name);
+    if (found == given.end()) {
+      faults += text("\n  missing ", name, " ", tensor.str());
+      continue;
+    }
+    const Tensor source = found->second;
+    const Tensor wanted = to_pytorch(tensor);
+    if (source.shape() != wanted.shape() || !is_floating(source.dtype())) {
+      faults += text("\n  ", name, " is ", source.str(), ", expected ", wanted.str());
+    } else {
+      copies.emplace_back(tensor, source);
+    }
+    given.erase(found);
+  }
+  for (const auto& [name, tensor] : given) {
+    faults += text("\n  unexpected ", name, " ", tensor.str());
+  }
+  if (!faults.empty()) fail(ErrorKind::data, "model state does not fit the model:", faults);
+  for (const auto& [tensor, source] : copies) {
+    tensor.copy_from(from_pytorch(source.to(tensor.dtype())).to(tensor.device()));
+  }
+}
+
+void save_model(ModelRef model, const std::string& path) {
+  NamedTensors content;
+  for (const auto& [name, tensor] : export_state(model)) content.tensors[name] = tensor;
+  save_safetensors(path, content);
+}
+
+void load_model(ModelRef model, const std::string& path) {
+  std::vector<NamedTensor> state;
+  for (const auto& [name, tensor] : load_safetensors(path).tensors) state.push_back({name, tensor});
+  import_state(model, state);
+}
+
+namespace {
+
+/// Finds a layer's children and own parameters without walking into the children.
+class Outline final : public Visitor {
+ public:
+  void child(const std::string& name, ModelRef model) override {
+    children.emplace_back(name, model);
+  }
+  std::vector<std::pair<std::string, ModelRef>> children;
+};
+
+std::string dotted(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
+std::string grouped(std::int64_t value) {
+  std::string digits = std::to_string(value);
+  for (auto i = std::int64_t(digits.size()) - 3; i > 0; i -= 3) {
+    digits.insert(std::size_t(i), ",");
+  }
+  return digits;
+}
+
+/// Whether the children all read their parent's input (branches) rather than each other's output.
+bool is_parallel(const LayerInfo& info) {
+  return info.type.starts_with("Branches");
+}
+
+void describe(ModelRef model, const std::string& name, const Shape& input, int depth,
+              std::vector<SummaryRow>& rows) {
+  Outline outline;
+  model.visit(outline);
+  const LayerInfo info = model.info(input);
+  rows.push_back({name, depth, info, parameter_count(model)});
+  Shape at = input;
+  for (auto& [child_name, child] : outline.children) {
+    describe(child, dotted(name, child_name), at, depth + 1, rows);
+    if (!is_parallel(info)) at = child.info(at).output;
+  }
+}
+
+}  // namespace
+
+Summary summarize(ModelRef model, const Shape& input) {
+  check(input.rank() >= 1 && input[0] >= 1, "summarize: input is ", input);
+  Summary summary;
+  describe(model, "", input, 0, summary.rows);
+  summary.parameters = parameter_count(model);
+  summary.multiply_adds = summary.rows.front().info.multiply_adds / input[0];
+  return summary;
+}
+
+std::string Summary::str(std::int64_t training_examples) const {
+  std::size_t name_width = 5, type_width = 4;
+  for (const SummaryRow& row : rows) {
+    name_width = std::max(name_width, row.name.size());
+    type_width = std::max(type_width, row.info.type.size() + 2 * std::size_t(row.depth));
+  }
+  std::ostringstream out;
+  const auto line = [&](const std::string& name, const std::string& type, const std::string& shape,
+                        const std::string& count, const std::string& cost) {
+    out << std::left << std::setw(int(name_width)) << name << "  " << std::setw(int(type_width))
+        << type << "  " << std::setw(20) << shape << std::right << std::setw(12) << count
+        << std::setw(16) << cost << '\n';
+  };
+  line("name", "layer", "output", "parameters", "multiply-adds");
+  for (const SummaryRow& row : rows) {
+    line(row.name, std::string(2 * std::size_t(row.depth), ' ') + row.info.type,
+         row.info.output.str(), grouped(row.parameters), grouped(row.info.multiply_adds));
+  }
+  out << "parameters " << grouped(parameters) << ", multiply-adds per image "
+      << grouped(multiply_adds) << '\n';
+  if (training_examples > 0) {
+    out << "parameters per training example " << std::fixed << std::setprecision(1)
+        << double(parameters) / double(training_examples)
+        << " (p/n, n = " << grouped(training_examples) << ")\n";
+  }
+  return out.str();
+}
+
+}  // namespace shatter

@@ -1,0 +1,179 @@
+// Tensors: shapes, views, conversions, memory.
+#include <cmath>
+
+#include <shatter/core/ops.h>
+#include <shatter/core/tensor.h>
+
+#include "tests/support/catch.h"
+
+using namespace shatter;
+using Catch::Matchers::Contains;
+
+namespace {
+
+Tensor counting(const Shape& shape, DType dtype = DType::float64) {
+  std::vector<double> values(std::size_t(shape.numel()));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = double(i);
+  return Tensor::from(values, shape).to(dtype);
+}
+
+}  // namespace
+
+TEST_CASE("a shape knows its rank, its elements and its text") {
+  const Shape shape{2, 3, 4};
+  CHECK(shape.rank() == 3);
+  CHECK(shape.numel() == 24);
+  CHECK(shape[-1] == 4);
+  CHECK(shape.str() == "[2, 3, 4]");
+  CHECK(Shape{}.numel() == 1);
+  CHECK(Shape{}.str() == "[]");
+  CHECK((Shape{5, 0}).numel() == 0);
+  CHECK(shape.with(1, 7) == Shape{2, 7, 4});
+  CHECK(shape != Shape{2, 3});
+}
+
+TEST_CASE("a shape refuses what is none") {
+  CHECK_THROWS_WITH((Shape{2, -1}), Contains("dimension 1 is -1"));
+  CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1, 1, 1}), Error);
+  CHECK_THROWS_WITH((Shape{2, 3})[2], Contains("[2, 3] has no dimension 2"));
+  CHECK_THROWS_AS((Shape{std::int64_t{1} << 40, std::int64_t{1} << 40}), Error);
+}
+
+TEST_CASE("shapes broadcast as NumPy's do") {
+  CHECK(broadcast({3, 1}, {4}) == Shape{3, 4});
+  CHECK(broadcast({}, {2, 2}) == Shape{2, 2});
+  CHECK(broadcast({2, 1, 5}, {7, 1}) == Shape{2, 7, 5});
+  CHECK(broadcast({0}, {1}) == Shape{0});
+  CHECK_THROWS_WITH(broadcast({3}, {4}), Contains("[3]") && Contains("[4]"));
+}
+
+TEST_CASE("devices are named and parsed") {
+  CHECK(Device::parse("cpu") == Device::cpu());
+  CHECK(Device::parse("auto") == Device::best());
+  CHECK(Device::cuda(2).name() == "cuda:2");
+  CHECK_THROWS_WITH(Device::parse("gpu"), Contains("\"gpu\"") && Contains("auto, cpu, cuda"));
+  CHECK_THROWS_AS(Device::parse("cuda:x"), Error);
+  if constexpr (!built_with_cuda) {
+    try {
+      Device::parse("cuda");
+      FAIL("cuda was accepted by a build without it");
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::device);
+    }
+    CHECK_THROWS_AS(Tensor::zeros({1}, DType::float32, Device::cuda()), Error);
+  }
+}
+
+TEST_CASE("the undefined tensor throws and says so") {
+  const Tensor x;
+  CHECK_FALSE(x.defined());
+  CHECK_THROWS_WITH(x.shape(), Contains("undefined tensor"));
+  CHECK_THROWS_WITH(add(x, x), Contains("add") && Contains("undefined"));
+  CHECK(x.str() == "undefined");
+}
+
+TEST_CASE("copies of a tensor share their elements, clones do not") {
+  const Tensor x = counting({4});
+  const Tensor shared = x, cloned = x.clone();
+  x.data<double>()[2] = 50;
+  CHECK(shared.values<double>()[2] == 50);
+  CHECK(cloned.values<double>()[2] == 2);
+}
+
+TEST_CASE("data<T> refuses another element type") {
+  CHECK_THROWS_WITH(counting({2}).data<float>(), Contains("float32") && Contains("float64"));
+}
+
+TEST_CASE("from checks the number of values") {
+  CHECK_THROWS_WITH(Tensor::from(std::vector<float>{1, 2}, {3}),
+                    Contains("2 values") && Contains("[3]"));
+}
+
+TEST_CASE("item wants one element") {
+  CHECK(Tensor::full({1, 1}, 3.5).item() == 3.5);
+  CHECK_THROWS_WITH(counting({2}).item(), Contains("2 elements"));
+}
+
+TEST_CASE("every element type converts to every other") {
+  const auto types = {DType::float32, DType::float64, DType::bfloat16,
+                      DType::uint8,   DType::int32,   DType::int64};
+  for (const DType from : types) {
+    for (const DType to : types) {
+      INFO(name_of(from) << " to " << name_of(to));
+      const Tensor x = counting({3, 33}, from);  // 0 .. 98: exact in all types
+      const Tensor y = x.to(to);
+      CHECK(y.dtype() == to);
+      CHECK(y.values<double>() == counting({3, 33}).values<double>());
+    }
+  }
+}
+
+TEST_CASE("floating to integer conversion truncates toward zero") {
+  const Tensor x = Tensor::from(std::vector<double>{1.9, -1.9, 0.5}, {3});
+  CHECK(x.to(DType::int32).values<std::int32_t>() == std::vector<std::int32_t>{1, -1, 0});
+}
+
+TEST_CASE("a channel slice shares memory and keeps the pitch") {
+  const Tensor x = counting({2, 3, 5});
+  const Tensor slice = x.slice_channels(1, 2);
+  CHECK(slice.shape() == Shape{2, 3, 2});
+  CHECK(slice.pitch() == 5);
+  CHECK_FALSE(slice.is_packed());
+  CHECK(slice.shares_storage(x));
+  CHECK(slice.values<double>() == std::vector<double>{1, 2, 6, 7, 11, 12, 16, 17, 21, 22, 26, 27});
+  slice.fill(-1);
+  CHECK(x.values<double>()[0] == 0);
+  CHECK(x.values<double>()[1] == -1);
+  CHECK(x.values<double>()[3] == 3);
+  CHECK_THROWS_AS(x.slice_channels(4, 2), Error);
+}
+
+TEST_CASE("slices of items share memory, pitched or not") {
+  const Tensor x = counting({4, 3});
+  CHECK(x.slice_items(1, 2).values<double>() == std::vector<double>{3, 4, 5, 6, 7, 8});
+  const Tensor pitched = counting({4, 2, 5}).slice_channels(3, 1);
+  CHECK(pitched.slice_items(2, 1).values<double>() == std::vector<double>{23, 28});
+  CHECK(counting({6}).slice_items(4, 2).values<double>() == std::vector<double>{4, 5});
+  CHECK_THROWS_AS(x.slice_items(3, 2), Error);
+}
+
+TEST_CASE("reshape keeps elements, infers a dimension and packs") {
+  const Tensor x = counting({2, 6});
+  CHECK(x.reshape({3, -1}).shape() == Shape{3, 4});
+  CHECK(x.reshape({3, 4}).shares_storage(x));
+  const Tensor slice = counting({2, 2, 3}).slice_channels(0, 2);
+  CHECK(slice.reshape({8}).values<double>() == std::vector<double>{0, 1, 3, 4, 6, 7, 9, 10});
+  CHECK_THROWS_WITH(x.reshape({5, -1}), Contains("[2, 6]"));
+  CHECK_THROWS_WITH(x.reshape({5}), Contains("12 elements"));
+}
+
+TEST_CASE("copy_from converts, crosses pitches and checks the shape") {
+  const Tensor target = Tensor::zeros({2, 4}, DType::float32).slice_channels(1, 2);
+  target.copy_from(counting({2, 2}));
+  CHECK(target.values<float>() == std::vector<float>{0, 1, 2, 3});
+  CHECK_THROWS_WITH(target.copy_from(counting({4})), Contains("[4]") && Contains("[2, 2]"));
+}
+
+TEST_CASE("rebind changes what every handle sees") {
+  const Tensor x = counting({2}), other = x;
+  x.rebind(counting({3, 3}, DType::float32));
+  CHECK(other.shape() == Shape{3, 3});
+  CHECK(other.dtype() == DType::float32);
+}
+
+TEST_CASE("empty tensors pass through everything") {
+  const Tensor x = Tensor::zeros({0, 3}, DType::float64);
+  CHECK(x.numel() == 0);
+  CHECK(add(x, x).shape() == Shape{0, 3});
+  CHECK(sum(x).item() == 0);
+  CHECK(sum(x, 0).values<double>() == std::vector<double>{0, 0, 0});
+  CHECK(x.to(DType::float32).values<float>().empty());
+  CHECK(relu(x).clone().packed().reshape({3, 0}).shape() == Shape{3, 0});
+}
+
+TEST_CASE("freed tensors are reused: no system allocation in a steady state") {
+  for (int i = 0; i < 3; ++i) Tensor::empty({1000, 100});
+  const auto before = cpu_allocator_statistics().system_allocations;
+  for (int i = 0; i < 100; ++i) Tensor::empty({1000, 100});
+  CHECK(cpu_allocator_statistics().system_allocations == before);
+}
