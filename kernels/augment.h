@@ -6,8 +6,17 @@
 
 namespace shatter::kernels {
 
-/// What happens to an image between the data set and the network, in this order. Every random draw
-/// is a function of (seed, stream, epoch, index of the image in the data set).
+/// What happens to an image between the data set and the network: rotation, crop and flip, then in
+/// the order of the members brightness to whitening. Colours are TensorFlow's: saturation and hue
+/// act in HSV, saturation clipped to [0, 1]. Values are not clipped to [0, 1].
+///
+/// Every random draw is a function of (seed, stream, epoch, index of the image in the data set),
+/// words w of random_words({seed, stream, epoch}, index):
+///   crop: row below(h - crop_h + 1, w0, w1), column below(w - crop_w + 1, w2, w3);
+///   flip: when uniform_float(w0) < 1/2;
+///   rotate: uniform_double(w0, w1), in [0, 1) standing for [-rotation, rotation);
+///   color: uniform_float of w0 brightness, w1 contrast, w2 saturation, w3 hue, likewise;
+///   noise: output value i is part i % 2 of normal_pair(random_words(.., index, block i / 2)).
 struct AugmentGeometry {
   std::int64_t h = 0, w = 0, c = 0;     ///< stored images
   std::int64_t crop_h = 0, crop_w = 0;  ///< output size, at most h x w
@@ -15,7 +24,8 @@ struct AugmentGeometry {
   double scale = 1.0;                   ///< stored value to [0, 1]: 1/255 for uint8
   bool random_crop = false;             ///< offset uniform in [0, h-crop_h] x [0, w-crop_w]
   bool flip = false;                    ///< left-right with probability 1/2
-  double rotation = 0;                  ///< uniform angle in +-rotation degrees, before the crop
+  double rotation = 0;                  ///< angle in +-rotation degrees, counter-clockwise
+                                        ///< about the centre, bilinear, 0 from outside
   double brightness = 0;                ///< adds uniform in +-brightness
   double contrast = 0;                  ///< x = (x - mean_c) f + mean_c, f in 1 +- contrast
   double saturation = 0;                ///< chroma times a factor in 1 +- saturation; c == 3

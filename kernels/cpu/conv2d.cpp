@@ -1,0 +1,215 @@
+// Convolution: choice of algorithm, and im2col (patches gathered, then a matrix product).
+#include <cstring>
+#include <type_traits>
+
+#include <shatter/kernels/conv2d.h>
+#include <shatter/kernels/error.h>
+
+#include "conv2d_onednn.h"
+#include "gemm.h"
+#include "multiversion.h"
+#include "workspace.h"
+
+namespace shatter::kernels {
+
+namespace {
+
+bool empty(const Conv2dGeometry& g) {
+  const Windows& win = g.windows;
+  return win.n <= 0 || g.c <= 0 || g.k <= 0 || win.out_h() <= 0 || win.out_w() <= 0;
+}
+
+template <class T>
+bool use_onednn(Conv2dAlgorithm algorithm, const char* op) {
+  if constexpr (std::is_same_v<T, float>) {
+    return algorithm != Conv2dAlgorithm::im2col;
+  } else {
+    check(algorithm != Conv2dAlgorithm::onednn, op,
+          ": oneDNN has no float64 convolution; use Conv2dAlgorithm::automatic or im2col");
+    return false;
+  }
+}
+
+// Output rows whose patches are held at once: about a million elements.
+std::int64_t rows_per_block(const Conv2dGeometry& g) {
+  const Windows& win = g.windows;
+  const std::int64_t row = win.out_w() * win.r * win.s * g.c;
+  return std::min(win.out_h(), std::max<std::int64_t>(1, (1 << 20) / row));
+}
+
+// The part of window row `p * stride - top + r` and its neighbours that lies inside the image:
+// calls visit(r, s, pixel) for each position of the window of output pixel (p, q), pixel = -1
+// outside.
+template <class Visit>
+void for_window(const Windows& win, std::int64_t p, std::int64_t q, Visit&& visit) {
+  for (std::int64_t r = 0; r < win.r; ++r) {
+    const std::int64_t i = p * win.stride_h - win.padding.top + r;
+    for (std::int64_t s = 0; s < win.s; ++s) {
+      const std::int64_t j = q * win.stride_w - win.padding.left + s;
+      const bool inside = i >= 0 && i < win.h && j >= 0 && j < win.w;
+      visit(r * win.s + s, inside ? i * win.w + j : -1);
+    }
+  }
+}
+
+// patches [rows * out_w, r * s * c] of output rows [first, first + rows) of one image.
+template <class T>
+void gather_patches(const Conv2dGeometry& g, std::int64_t first, std::int64_t rows, const T* x,
+                    T* patches) {
+  const Windows& win = g.windows;
+  const auto bytes = static_cast<std::size_t>(g.c) * sizeof(T);
+  for (std::int64_t p = first; p < first + rows; ++p)
+    for (std::int64_t q = 0; q < win.out_w(); ++q) {
+      for_window(win, p, q, [&](std::int64_t place, std::int64_t pixel) {
+        if (pixel >= 0)
+          std::memcpy(patches + place * g.c, x + pixel * g.x_step(), bytes);
+        else
+          std::memset(patches + place * g.c, 0, bytes);
+      });
+      patches += win.r * win.s * g.c;
+    }
+}
+
+// Adds patches back to the pixels they came from.
+template <class T>
+void scatter_patches(const Conv2dGeometry& g, std::int64_t first, std::int64_t rows,
+                     const T* patches, T* dx) {
+  const Windows& win = g.windows;
+  for (std::int64_t p = first; p < first + rows; ++p)
+    for (std::int64_t q = 0; q < win.out_w(); ++q) {
+      for_window(win, p, q, [&](std::int64_t place, std::int64_t pixel) {
+        if (pixel < 0) return;
+        T* const target = dx + pixel * g.x_step();
+        const T* const source = patches + place * g.c;
+        for (std::int64_t c = 0; c < g.c; ++c) target[c] += source[c];
+      });
+      patches += win.r * win.s * g.c;
+    }
+}
+
+template <class T>
+void forward_im2col(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
+                    const T* bias, T* y) {
+  const Windows& win = g.windows;
+  const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
+  context.parallel(win.n, [&](std::int64_t n) {
+    const Workspace<T> patches(block * win.out_w() * patch);
+    for (std::int64_t p = 0; p < win.out_h(); p += block) {
+      const std::int64_t rows = std::min(block, win.out_h() - p);
+      T* const target = y + (n * win.out_h() + p) * win.out_w() * g.y_step();
+      gather_patches(g, p, rows, x + n * win.h * win.w * g.x_step(), patches.data());
+      if (bias)
+        for (std::int64_t i = 0; i < rows * win.out_w(); ++i)
+          std::copy(bias, bias + g.k, target + i * g.y_step());
+      gemm(false, true, rows * win.out_w(), g.k, patch, T(1), patches.data(), patch, w, patch,
+           bias ? T(1) : T(0), target, g.y_step());
+    }
+  });
+}
+
+template <class T>
+void backward_data_im2col(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
+                          T* dx) {
+  const Windows& win = g.windows;
+  const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
+  context.parallel(win.n, [&](std::int64_t n) {
+    const Workspace<T> patches(block * win.out_w() * patch);
+    T* const target = dx + n * win.h * win.w * g.x_step();
+    for (std::int64_t i = 0; i < win.h * win.w; ++i)
+      std::fill_n(target + i * g.x_step(), g.c, T(0));
+    for (std::int64_t p = 0; p < win.out_h(); p += block) {
+      const std::int64_t rows = std::min(block, win.out_h() - p);
+      gemm(false, false, rows * win.out_w(), patch, g.k, T(1),
+           dy + (n * win.out_h() + p) * win.out_w() * g.y_step(), g.y_step(), w, patch, T(0),
+           patches.data(), patch);
+      scatter_patches(g, p, rows, patches.data(), target);
+    }
+  });
+}
+
+template <class T>
+void backward_weight_im2col(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
+                            T* dw) {
+  const Windows& win = g.windows;
+  const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
+  const std::int64_t images = ceil_div(win.n, 8), chunks = ceil_div(win.n, images);
+  const Workspace<T> partials(chunks * g.k * patch);
+  context.parallel(chunks, [&](std::int64_t chunk) {
+    const Workspace<T> patches(block * win.out_w() * patch);
+    T* const partial = partials.data() + chunk * g.k * patch;
+    bool first = true;
+    for (std::int64_t n = chunk * images; n < std::min(win.n, (chunk + 1) * images); ++n)
+      for (std::int64_t p = 0; p < win.out_h(); p += block) {
+        const std::int64_t rows = std::min(block, win.out_h() - p);
+        gather_patches(g, p, rows, x + n * win.h * win.w * g.x_step(), patches.data());
+        gemm(true, false, g.k, patch, rows * win.out_w(), T(1),
+             dy + (n * win.out_h() + p) * win.out_w() * g.y_step(), g.y_step(), patches.data(),
+             patch, first ? T(0) : T(1), partial, patch);
+        first = false;
+      }
+  });
+  for (std::int64_t i = 0; i < g.k * patch; ++i) {
+    T sum = partials[i];
+    for (std::int64_t chunk = 1; chunk < chunks; ++chunk) sum += partials[chunk * g.k * patch + i];
+    dw[i] = sum;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
+                    const T* bias, T* y, Conv2dAlgorithm algorithm) {
+  const bool onednn = use_onednn<T>(algorithm, "conv2d_forward");
+  if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
+    const Windows& win = g.windows;
+    for (std::int64_t i = 0; i < win.n * win.out_h() * win.out_w(); ++i)
+      for (std::int64_t k = 0; k < g.k; ++k) y[i * g.y_step() + k] = bias ? bias[k] : T(0);
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>)
+    if (onednn) return conv2d_forward_onednn(context, g, x, w, bias, y);
+  forward_im2col(context, g, x, w, bias, y);
+}
+
+template <class T>
+void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
+                          T* dx, Conv2dAlgorithm algorithm) {
+  const bool onednn = use_onednn<T>(algorithm, "conv2d_backward_data");
+  if (empty(g)) {
+    for (std::int64_t i = 0; i < g.windows.n * g.windows.h * g.windows.w; ++i)
+      std::fill_n(dx + i * g.x_step(), g.c, T(0));
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>)
+    if (onednn) return conv2d_backward_data_onednn(context, g, dy, w, dx);
+  backward_data_im2col(context, g, dy, w, dx);
+}
+
+template <class T>
+void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
+                            T* dw, Conv2dAlgorithm algorithm) {
+  const bool onednn = use_onednn<T>(algorithm, "conv2d_backward_weight");
+  if (empty(g)) {
+    std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>)
+    if (onednn) return conv2d_backward_weight_onednn(context, g, x, dy, dw);
+  backward_weight_im2col(context, g, x, dy, dw);
+}
+
+template void conv2d_forward(CpuContext&, const Conv2dGeometry&, const float*, const float*,
+                             const float*, float*, Conv2dAlgorithm);
+template void conv2d_forward(CpuContext&, const Conv2dGeometry&, const double*, const double*,
+                             const double*, double*, Conv2dAlgorithm);
+template void conv2d_backward_data(CpuContext&, const Conv2dGeometry&, const float*, const float*,
+                                   float*, Conv2dAlgorithm);
+template void conv2d_backward_data(CpuContext&, const Conv2dGeometry&, const double*, const double*,
+                                   double*, Conv2dAlgorithm);
+template void conv2d_backward_weight(CpuContext&, const Conv2dGeometry&, const float*, const float*,
+                                     float*, Conv2dAlgorithm);
+template void conv2d_backward_weight(CpuContext&, const Conv2dGeometry&, const double*,
+                                     const double*, double*, Conv2dAlgorithm);
+
+}  // namespace shatter::kernels

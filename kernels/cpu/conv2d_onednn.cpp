@@ -1,0 +1,317 @@
+// Convolution by oneDNN: the batch is cut into chunks of images, each one single-threaded
+// primitive.
+#include "conv2d_onednn.h"
+
+#include <array>
+#include <dnnl.hpp>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include <shatter/kernels/error.h>
+
+#include "multiversion.h"
+#include "one_thread.h"
+#include "workspace.h"
+
+namespace shatter::kernels {
+
+namespace {
+
+using dnnl::memory;
+
+enum class Direction : std::int64_t { forward, forward_bias, backward_data, backward_weight };
+
+using Key = std::array<std::int64_t, 16>;
+
+Key key_of(const Conv2dGeometry& g, Direction direction) {
+  const Windows& win = g.windows;
+  const Padding& pad = win.padding;
+  return {static_cast<std::int64_t>(direction),
+          win.n,
+          win.h,
+          win.w,
+          win.r,
+          win.s,
+          win.stride_h,
+          win.stride_w,
+          pad.top,
+          pad.bottom,
+          pad.left,
+          pad.right,
+          g.c,
+          g.k,
+          g.x_step(),
+          g.y_step()};
+}
+
+// What one chunk executes, and the layouts it wants.
+struct Plan {
+  dnnl::primitive convolution;
+  memory::desc x, w, y, bias, scratch;
+  memory::desc w_krsc;
+  std::optional<dnnl::reorder> reorder;  // KRSC to w, or back for the weight gradient
+};
+
+// x and y have NHWC strides with their pitch; the weights' layout is oneDNN's choice.
+Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction direction) {
+  const Windows& win = g.windows;
+  const auto image = [&](std::int64_t channels, std::int64_t h, std::int64_t w,
+                         std::int64_t pitch) {
+    return memory::desc({win.n, channels, h, w}, memory::data_type::f32,
+                        memory::dims{h * w * pitch, 1, w * pitch, pitch});
+  };
+  Plan plan;
+  plan.x = image(g.c, win.h, win.w, g.x_step());
+  plan.y = image(g.k, win.out_h(), win.out_w(), g.y_step());
+  const memory::dims w_dims{g.k, g.c, win.r, win.s};
+  const memory::desc any(w_dims, memory::data_type::f32, memory::format_tag::any);
+  plan.w_krsc = memory::desc(w_dims, memory::data_type::f32,
+                             memory::dims{win.r * win.s * g.c, 1, win.s * g.c, g.c});
+  plan.bias = memory::desc({g.k}, memory::data_type::f32, memory::format_tag::x);
+  const memory::dims strides{win.stride_h, win.stride_w};
+  const memory::dims before{win.padding.top, win.padding.left};
+  const memory::dims after{win.padding.bottom, win.padding.right};
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const auto training = dnnl::prop_kind::forward_training;
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+
+  const bool biased = direction == Direction::forward_bias;
+  const dnnl::convolution_forward::primitive_desc forward(
+      biased ? dnnl::convolution_forward::desc(training, algorithm, plan.x, any, plan.bias, plan.y,
+                                               strides, before, after)
+             : dnnl::convolution_forward::desc(training, algorithm, plan.x, any, plan.y, strides,
+                                               before, after),
+      attributes, engine);
+  if (direction == Direction::backward_data) {
+    const dnnl::convolution_backward_data::primitive_desc backward(
+        {algorithm, plan.x, any, plan.y, strides, before, after}, attributes, engine, forward);
+    plan.convolution = dnnl::convolution_backward_data(backward);
+    plan.w = backward.weights_desc();
+    plan.scratch = backward.scratchpad_desc();
+  } else if (direction == Direction::backward_weight) {
+    const dnnl::convolution_backward_weights::primitive_desc backward(
+        {algorithm, plan.x, any, plan.y, strides, before, after}, attributes, engine, forward);
+    plan.convolution = dnnl::convolution_backward_weights(backward);
+    plan.w = backward.diff_weights_desc();
+    plan.scratch = backward.scratchpad_desc();
+  } else {
+    plan.convolution = dnnl::convolution_forward(forward);
+    plan.w = forward.weights_desc();
+    plan.scratch = forward.scratchpad_desc();
+  }
+  if (plan.w != plan.w_krsc) {
+    const bool back = direction == Direction::backward_weight;
+    plan.reorder = dnnl::reorder(
+        {engine, back ? plan.w : plan.w_krsc, engine, back ? plan.w_krsc : plan.w, attributes});
+  }
+  return plan;
+}
+
+// One context's engine and primitives. Plans are never dropped: a model has a few dozen.
+struct OnednnState {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  std::mutex mutex;
+  std::map<Key, Plan> plans;
+
+  const Plan& plan(const Conv2dGeometry& g, Direction direction) {
+    const std::lock_guard lock(mutex);
+    const Key key = key_of(g, direction);
+    const auto found = plans.find(key);
+    if (found != plans.end()) return found->second;
+    return plans.emplace(key, make_plan(engine, g, direction)).first->second;
+  }
+};
+
+// Runs `body` with OpenMP at one thread, oneDNN's failures turned into Error.
+template <class Body>
+void with_onednn(const Conv2dGeometry& g, const char* op, Body&& body) {
+  const OneThread one_thread;
+  try {
+    body();
+  } catch (const dnnl::error& error) {
+    const Windows& win = g.windows;
+    fail(ErrorKind::unexpected, op, ": oneDNN failed: ", error.what(), " (input [", win.n, ",",
+         win.h, ",", win.w, ",", g.c, "], weight [", g.k, ",", win.r, ",", win.s, ",", g.c, "])");
+  }
+}
+
+// The batch in chunks of `images`; the last may be smaller and has a plan of its own.
+struct Chunks {
+  std::int64_t images = 0, count = 0;
+  const Plan* whole = nullptr;
+  const Plan* last = nullptr;
+
+  const Plan& plan(std::int64_t chunk) const { return chunk + 1 < count ? *whole : *last; }
+};
+
+Chunks make_chunks(OnednnState& state, const Conv2dGeometry& g, Direction direction,
+                   std::int64_t images) {
+  Chunks chunks;
+  chunks.images = images;
+  chunks.count = ceil_div(g.windows.n, images);
+  Conv2dGeometry part = g;
+  part.windows.n = images;
+  chunks.whole = &state.plan(part, direction);
+  part.windows.n = g.windows.n - (chunks.count - 1) * images;
+  chunks.last = &state.plan(part, direction);
+  return chunks;
+}
+
+// Images of one chunk: about a megabyte of both operands, and a multiple of eight chunks if the
+// batch allows, so that they spread evenly.
+std::int64_t images_per_chunk(const Conv2dGeometry& g) {
+  const Windows& win = g.windows;
+  const std::int64_t image = win.h * win.w * g.x_step() + win.out_h() * win.out_w() * g.y_step();
+  const std::int64_t fitting = std::max<std::int64_t>(1, (1 << 18) / image);
+  const std::int64_t chunks = ceil_div(ceil_div(win.n, fitting), 8) * 8;
+  return ceil_div(win.n, chunks);
+}
+
+memory make_memory(const dnnl::engine& engine, const memory::desc& desc, const float* data) {
+  return memory(desc, engine, const_cast<float*>(data));
+}
+
+// Weights in the layout of the plan: KRSC itself, or reordered into `space`.
+memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const float* w,
+                         std::optional<Workspace<float>>& space) {
+  memory source = make_memory(engine, plan.w_krsc, w);
+  if (!plan.reorder) return source;
+  space.emplace(static_cast<std::int64_t>(plan.w.get_size() / sizeof(float)));
+  memory target = make_memory(engine, plan.w, space->data());
+  dnnl::stream stream(engine);
+  plan.reorder->execute(stream, source, target);
+  stream.wait();
+  return target;
+}
+
+void execute(const dnnl::engine& engine, const Plan& plan,
+             std::unordered_map<int, memory> arguments) {
+  const Workspace<unsigned char> scratch(static_cast<std::int64_t>(plan.scratch.get_size()));
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(plan.scratch, engine, scratch.data()));
+  dnnl::stream stream(engine);
+  plan.convolution.execute(stream, arguments);
+  stream.wait();
+}
+
+}  // namespace
+
+void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const float* x,
+                           const float* w, const float* bias, float* y) {
+  with_onednn(g, "conv2d_forward", [&] {
+    auto& state = context.state<OnednnState>();
+    const Chunks chunks = make_chunks(state, g, bias ? Direction::forward_bias : Direction::forward,
+                                      images_per_chunk(g));
+    // Both plans' weight layouts are asked for; they differ only if oneDNN chooses by batch size.
+    std::optional<Workspace<float>> space, last_space;
+    const memory weights = reordered_weights(state.engine, *chunks.whole, w, space);
+    const memory last_weights = chunks.last->w == chunks.whole->w
+                                    ? weights
+                                    : reordered_weights(state.engine, *chunks.last, w, last_space);
+    const Windows& win = g.windows;
+    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
+    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
+    context.parallel(chunks.count, [&](std::int64_t i) {
+      const OneThread one_thread;
+      const Plan& plan = chunks.plan(i);
+      std::unordered_map<int, memory> arguments{
+          {DNNL_ARG_SRC, make_memory(state.engine, plan.x, x + i * x_chunk)},
+          {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
+          {DNNL_ARG_DST, make_memory(state.engine, plan.y, y + i * y_chunk)}};
+      if (bias) arguments.emplace(DNNL_ARG_BIAS, make_memory(state.engine, plan.bias, bias));
+      execute(state.engine, plan, std::move(arguments));
+    });
+  });
+}
+
+void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, const float* dy,
+                                 const float* w, float* dx) {
+  with_onednn(g, "conv2d_backward_data", [&] {
+    auto& state = context.state<OnednnState>();
+    const Chunks chunks = make_chunks(state, g, Direction::backward_data, images_per_chunk(g));
+    std::optional<Workspace<float>> space, last_space;
+    const memory weights = reordered_weights(state.engine, *chunks.whole, w, space);
+    const memory last_weights = chunks.last->w == chunks.whole->w
+                                    ? weights
+                                    : reordered_weights(state.engine, *chunks.last, w, last_space);
+    const Windows& win = g.windows;
+    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
+    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
+    context.parallel(chunks.count, [&](std::int64_t i) {
+      const OneThread one_thread;
+      const Plan& plan = chunks.plan(i);
+      execute(state.engine, plan,
+              {{DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, dy + i * y_chunk)},
+               {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
+               {DNNL_ARG_DIFF_SRC, make_memory(state.engine, plan.x, dx + i * x_chunk)}});
+    });
+  });
+}
+
+void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g, const float* x,
+                                   const float* dy, float* dw) {
+  with_onednn(g, "conv2d_backward_weight", [&] {
+    auto& state = context.state<OnednnState>();
+    // Few chunks: each has a whole weight gradient of its own, added up below in order.
+    const Chunks chunks =
+        make_chunks(state, g, Direction::backward_weight,
+                    ceil_div(g.windows.n, std::min<std::int64_t>(8, g.windows.n)));
+    const Windows& win = g.windows;
+    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
+    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
+    const std::int64_t krsc = g.k * win.r * win.s * g.c;
+    const bool one_layout = chunks.last->w == chunks.whole->w;
+    // With unlike layouts every chunk is turned to KRSC before the sum.
+    const bool early = !one_layout && (chunks.whole->reorder || chunks.last->reorder);
+    const std::int64_t partial =
+        early ? krsc : static_cast<std::int64_t>(chunks.whole->w.get_size() / sizeof(float));
+    const Workspace<float> partials(partial * chunks.count);
+    context.parallel(chunks.count, [&](std::int64_t i) {
+      const OneThread one_thread;
+      const Plan& plan = chunks.plan(i);
+      float* const target = partials.data() + i * partial;
+      std::optional<Workspace<float>> space;
+      float* raw = target;
+      if (early) {
+        space.emplace(static_cast<std::int64_t>(plan.w.get_size() / sizeof(float)));
+        raw = space->data();
+      }
+      const memory weights = make_memory(state.engine, plan.w, raw);
+      execute(state.engine, plan,
+              {{DNNL_ARG_SRC, make_memory(state.engine, plan.x, x + i * x_chunk)},
+               {DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, dy + i * y_chunk)},
+               {DNNL_ARG_DIFF_WEIGHTS, weights}});
+      if (early) {
+        dnnl::stream stream(state.engine);
+        memory packed = make_memory(state.engine, plan.w_krsc, target);
+        memory source = weights;
+        if (plan.reorder)
+          plan.reorder->execute(stream, source, packed);
+        else
+          std::copy(raw, raw + krsc, target);
+        stream.wait();
+      }
+    });
+    const bool reorder = !early && chunks.whole->reorder;
+    float* const sum = reorder ? partials.data() : dw;
+    context.parallel_for(partial, elements_per_chunk, [&](std::int64_t begin, std::int64_t end) {
+      multiversion([=, all = partials.data(), count = chunks.count] {
+        for (std::int64_t j = begin; j < end; ++j) sum[j] = all[j];
+        for (std::int64_t i = 1; i < count; ++i) {
+          SHATTER_INDEPENDENT
+          for (std::int64_t j = begin; j < end; ++j) sum[j] += all[i * partial + j];
+        }
+      });
+    });
+    if (reorder) {
+      dnnl::stream stream(state.engine);
+      memory source = make_memory(state.engine, chunks.whole->w, sum);
+      memory target = make_memory(state.engine, chunks.whole->w_krsc, dw);
+      chunks.whole->reorder->execute(stream, source, target);
+      stream.wait();
+    }
+  });
+}
+
+}  // namespace shatter::kernels

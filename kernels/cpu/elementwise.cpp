@@ -1,0 +1,317 @@
+// Elementwise functions, broadcasting, copies, conversions and permutation.
+#include <cstring>
+#include <type_traits>
+
+#include <shatter/kernels/elementwise.h>
+#include <shatter/kernels/error.h>
+#include <shatter/kernels/functions.h>
+
+#include "multiversion.h"
+#include "workspace.h"
+
+namespace shatter::kernels {
+
+namespace {
+
+using Index = std::array<std::int64_t, BroadcastGeometry::rank>;
+
+template <class Use>
+void with_function(UnaryOp op, Use&& use) {
+  switch (op) {
+    case UnaryOp::negate: return use(Negate{});
+    case UnaryOp::exp: return use(Exp{});
+    case UnaryOp::log: return use(Log{});
+    case UnaryOp::sqrt: return use(Sqrt{});
+    case UnaryOp::square: return use(Square{});
+    case UnaryOp::abs: return use(Abs{});
+    case UnaryOp::relu: return use(Relu{});
+    case UnaryOp::sigmoid: return use(Sigmoid{});
+    case UnaryOp::tanh: return use(Tanh{});
+  }
+}
+
+template <class Use>
+void with_function(BinaryOp op, Use&& use) {
+  switch (op) {
+    case BinaryOp::add: return use(Add{});
+    case BinaryOp::subtract: return use(Subtract{});
+    case BinaryOp::multiply: return use(Multiply{});
+    case BinaryOp::divide: return use(Divide{});
+    case BinaryOp::maximum: return use(Maximum{});
+    case BinaryOp::minimum: return use(Minimum{});
+  }
+}
+
+// Calls body(begin, end), compiled for this machine, on ranges of n elements.
+template <class Body>
+void for_ranges(CpuContext& context, std::int64_t n, Body body) {
+  context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
+    multiversion([=] { body(begin, end); });
+  });
+}
+
+template <class Body>
+void for_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, Body body) {
+  context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
+    multiversion([=] {
+      for (std::int64_t row = begin; row < end; ++row) body(row);
+    });
+  });
+}
+
+// Merges neighbouring dimensions that both operands walk as one; the result is right-aligned.
+BroadcastGeometry coalesce(const BroadcastGeometry& g) {
+  constexpr int rank = BroadcastGeometry::rank;
+  BroadcastGeometry result;
+  int at = rank;  // the last dimension written
+  for (int d = rank - 1; d >= 0; --d) {
+    const auto i = static_cast<std::size_t>(d);
+    if (g.shape[i] == 1) continue;
+    if (at < rank) {
+      const auto j = static_cast<std::size_t>(at);
+      if (g.a_step[i] == result.a_step[j] * result.shape[j] &&
+          g.b_step[i] == result.b_step[j] * result.shape[j]) {
+        result.shape[j] *= g.shape[i];
+        continue;
+      }
+    }
+    const auto j = static_cast<std::size_t>(--at);
+    result.shape[j] = g.shape[i];
+    result.a_step[j] = g.a_step[i];
+    result.b_step[j] = g.b_step[i];
+  }
+  return result;
+}
+
+template <class T, class F>
+void binary_run(std::int64_t n, const T* a, std::int64_t a_step, const T* b, std::int64_t b_step,
+                T* y, F f) {
+  if (a_step == 1 && b_step == 1) {
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+  } else if (a_step == 1 && b_step == 0) {
+    const T value = *b;
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i], value);
+  } else if (a_step == 0 && b_step == 1) {
+    const T value = *a;
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(value, b[i]);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i * a_step], b[i * b_step]);
+  }
+}
+
+// Elements [begin, end) of y, in runs along the last dimension.
+template <class T, class F>
+void binary_range(const BroadcastGeometry& g, std::int64_t begin, std::int64_t end, const T* a,
+                  const T* b, T* y, F f) {
+  constexpr std::size_t last = BroadcastGeometry::rank - 1;
+  Index at{};
+  std::int64_t rest = begin;
+  for (std::size_t d = last + 1; d-- > 0;) {
+    at[d] = rest % g.shape[d];
+    rest /= g.shape[d];
+  }
+  while (begin < end) {
+    std::int64_t a_offset = 0, b_offset = 0;
+    for (std::size_t d = 0; d <= last; ++d) {
+      a_offset += at[d] * g.a_step[d];
+      b_offset += at[d] * g.b_step[d];
+    }
+    const std::int64_t n = std::min(end - begin, g.shape[last] - at[last]);
+    binary_run(n, a + a_offset, g.a_step[last], b + b_offset, g.b_step[last], y + begin, f);
+    begin += n;
+    at[last] = 0;
+    for (std::size_t d = last; d-- > 0;) {
+      if (++at[d] < g.shape[d]) break;
+      at[d] = 0;
+    }
+  }
+}
+
+template <class From, class To>
+To converted(From value) {
+  if constexpr (std::is_same_v<To, bfloat16>)
+    return bfloat16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bfloat16>)
+    return static_cast<To>(static_cast<float>(value));
+  else
+    return static_cast<To>(value);
+}
+
+template <class Use>
+void with_type(DType dtype, Use&& use) {
+  switch (dtype) {
+    case DType::float32: return use(float{});
+    case DType::float64: return use(double{});
+    case DType::bfloat16: return use(bfloat16{});
+    case DType::uint8: return use(std::uint8_t{});
+    case DType::int32: return use(std::int32_t{});
+    case DType::int64: return use(std::int64_t{});
+  }
+}
+
+}  // namespace
+
+template <class T>
+void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, T* y) {
+  with_function(op, [&](auto f) {
+    for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+      SHATTER_INDEPENDENT
+      for (std::int64_t i = begin; i < end; ++i) y[i] = f(x[i]);
+    });
+  });
+}
+
+template <class T>
+void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
+                    const T* dy, T* dx) {
+  with_function(op, [&](auto f) {
+    for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+      SHATTER_INDEPENDENT
+      for (std::int64_t i = begin; i < end; ++i) dx[i] = dy[i] * f.derivative(x[i], y[i]);
+    });
+  });
+}
+
+template <class T>
+void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
+            T* y) {
+  std::int64_t n = 1;
+  for (const std::int64_t size : g.shape) n *= size;
+  const BroadcastGeometry merged = coalesce(g);
+  with_function(op, [&](auto f) {
+    for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+      binary_range(merged, begin, end, a, b, y, f);
+    });
+  });
+}
+
+template <class T>
+void affine(CpuContext& context, std::int64_t n, T scale, T shift, const T* x, T* y) {
+  for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = begin; i < end; ++i) y[i] = scale * x[i] + shift;
+  });
+}
+
+template <class T>
+void copy_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+               std::int64_t x_step, T* y, std::int64_t y_step) {
+  if (rows <= 0 || columns <= 0) return;
+  if (x_step == columns && y_step == columns)
+    return context.parallel_for(
+        rows * columns, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
+          std::memcpy(y + begin, x + begin, static_cast<std::size_t>(end - begin) * sizeof(T));
+        });
+  context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row)
+      std::memcpy(y + row * y_step, x + row * x_step,
+                  static_cast<std::size_t>(columns) * sizeof(T));
+  });
+}
+
+template <class T>
+void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+              std::int64_t x_step, T* y, std::int64_t y_step) {
+  if (x_step == columns && y_step == columns)
+    return for_ranges(context, rows * columns, [=](std::int64_t begin, std::int64_t end) {
+      SHATTER_INDEPENDENT
+      for (std::int64_t i = begin; i < end; ++i) y[i] += x[i];
+    });
+  for_rows(context, rows, columns, [=](std::int64_t row) {
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = 0; i < columns; ++i) y[row * y_step + i] += x[row * x_step + i];
+  });
+}
+
+template <class T>
+void fill(CpuContext& context, std::int64_t n, T value, T* y) {
+  for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) y[i] = value;
+  });
+}
+
+void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DType to, void* y) {
+  with_type(from, [&](auto source) {
+    with_type(to, [&](auto target) {
+      using From = decltype(source);
+      using To = decltype(target);
+      for_ranges(context, n,
+                 [in = static_cast<const From*>(x), out = static_cast<To*>(y)](std::int64_t begin,
+                                                                               std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i) out[i] = converted<From, To>(in[i]);
+                 });
+    });
+  });
+}
+
+template <class T>
+void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
+             T* y) {
+  check(rank >= 0 && rank <= BroadcastGeometry::rank, "permute: rank ", rank, " is above ",
+        BroadcastGeometry::rank);
+  // x's steps in y's order of dimensions, right-aligned.
+  Index steps{}, sizes{}, step_of{};
+  std::int64_t n = 1;
+  for (int d = rank - 1; d >= 0; --d) {
+    step_of[static_cast<std::size_t>(d)] = n;
+    n *= shape[d];
+  }
+  sizes.fill(1);
+  const int shift = BroadcastGeometry::rank - rank;
+  for (int d = 0; d < rank; ++d) {
+    const auto to = static_cast<std::size_t>(d + shift);
+    sizes[to] = shape[order[d]];
+    steps[to] = step_of[static_cast<std::size_t>(order[d])];
+  }
+  BroadcastGeometry g;
+  g.shape = sizes;
+  g.a_step = g.b_step = steps;
+  g = coalesce(g);
+  for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+    binary_range(g, begin, end, x, x, y, [](T value, T) { return value; });
+  });
+}
+
+template void unary_forward(CpuContext&, UnaryOp, std::int64_t, const float*, float*);
+template void unary_forward(CpuContext&, UnaryOp, std::int64_t, const double*, double*);
+template void unary_backward(CpuContext&, UnaryOp, std::int64_t, const float*, const float*,
+                             const float*, float*);
+template void unary_backward(CpuContext&, UnaryOp, std::int64_t, const double*, const double*,
+                             const double*, double*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const float*, const float*,
+                     float*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const double*, const double*,
+                     double*);
+template void affine(CpuContext&, std::int64_t, float, float, const float*, float*);
+template void affine(CpuContext&, std::int64_t, double, double, const double*, double*);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const float*, std::int64_t, float*,
+                        std::int64_t);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int64_t,
+                        double*, std::int64_t);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
+                        bfloat16*, std::int64_t);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const std::uint8_t*, std::int64_t,
+                        std::uint8_t*, std::int64_t);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const std::int32_t*, std::int64_t,
+                        std::int32_t*, std::int64_t);
+template void copy_rows(CpuContext&, std::int64_t, std::int64_t, const std::int64_t*, std::int64_t,
+                        std::int64_t*, std::int64_t);
+template void add_rows(CpuContext&, std::int64_t, std::int64_t, const float*, std::int64_t, float*,
+                       std::int64_t);
+template void add_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int64_t,
+                       double*, std::int64_t);
+template void fill(CpuContext&, std::int64_t, float, float*);
+template void fill(CpuContext&, std::int64_t, double, double*);
+template void fill(CpuContext&, std::int64_t, bfloat16, bfloat16*);
+template void fill(CpuContext&, std::int64_t, std::uint8_t, std::uint8_t*);
+template void fill(CpuContext&, std::int64_t, std::int32_t, std::int32_t*);
+template void fill(CpuContext&, std::int64_t, std::int64_t, std::int64_t*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const float*, float*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const double*, double*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const std::uint8_t*,
+                      std::uint8_t*);
+
+}  // namespace shatter::kernels

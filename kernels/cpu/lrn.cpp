@@ -1,0 +1,108 @@
+// Local response normalisation across channels.
+#include <cmath>
+
+#include <shatter/kernels/lrn.h>
+
+#include "multiversion.h"
+#include "workspace.h"
+
+namespace shatter::kernels {
+
+namespace {
+
+// s^-beta; the usual 3/4 by roots, which vectorise.
+template <class T>
+T scale_of(T s, T beta, bool three_quarters) {
+  if (three_quarters) {
+    const T root = std::sqrt(s);
+    return T(1) / (root * std::sqrt(root));
+  }
+  return std::pow(s, -beta);
+}
+
+// A row with `radius` zeros on both sides, so that window sums need no edge cases.
+template <class T>
+void clear_margins(T* padded, std::int64_t channels, std::int64_t radius) {
+  for (std::int64_t i = 0; i < radius; ++i) padded[i] = padded[radius + channels + i] = T(0);
+}
+
+// sum[c] = padded[c] + .. + padded[c + 2 radius].
+template <class T>
+void window_sums(const T* padded, std::int64_t channels, std::int64_t radius, T* sum) {
+  SHATTER_INDEPENDENT
+  for (std::int64_t c = 0; c < channels; ++c) sum[c] = padded[c];
+  for (std::int64_t j = 1; j <= 2 * radius; ++j) {
+    SHATTER_INDEPENDENT
+    for (std::int64_t c = 0; c < channels; ++c) sum[c] += padded[c + j];
+  }
+}
+
+template <class T>
+void square_row(const T* x, std::int64_t channels, T* y) {
+  SHATTER_INDEPENDENT
+  for (std::int64_t c = 0; c < channels; ++c) y[c] = x[c] * x[c];
+}
+
+}  // namespace
+
+template <class T>
+void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
+  context.parallel_for(
+      g.rows, rows_per_chunk(g.channels * 4), [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);
+        const Workspace<T> space(2 * channels + 2 * radius);
+        multiversion([=, padded = space.data(), sum = space.data() + channels + 2 * radius,
+                      bias = T(g.bias), alpha = T(g.alpha), beta = T(g.beta),
+                      roots = g.beta == 0.75] {
+          clear_margins(padded, channels, radius);
+          for (std::int64_t row = begin; row < end; ++row) {
+            const T* const in = x + row * channels;
+            T* const out = y + row * channels;
+            square_row(in, channels, padded + radius);
+            window_sums(padded, channels, radius, sum);
+            SHATTER_INDEPENDENT
+            for (std::int64_t c = 0; c < channels; ++c)
+              out[c] = in[c] * scale_of(bias + alpha * sum[c], beta, roots);
+          }
+        });
+      });
+}
+
+template <class T>
+void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx) {
+  context.parallel_for(
+      g.rows, rows_per_chunk(g.channels * 8), [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);
+        const Workspace<T> space(3 * channels + 2 * radius);
+        multiversion([=, padded = space.data(), sum = space.data() + channels + 2 * radius,
+                      scale = space.data() + 2 * channels + 2 * radius, bias = T(g.bias),
+                      alpha = T(g.alpha), beta = T(g.beta), factor = T(2 * g.alpha * g.beta),
+                      roots = g.beta == 0.75] {
+          clear_margins(padded, channels, radius);
+          for (std::int64_t row = begin; row < end; ++row) {
+            const T* const in = x + row * channels;
+            const T* const gradient = dy + row * channels;
+            T* const out = dx + row * channels;
+            square_row(in, channels, padded + radius);
+            window_sums(padded, channels, radius, sum);
+            SHATTER_INDEPENDENT
+            for (std::int64_t c = 0; c < channels; ++c) {
+              const T s = bias + alpha * sum[c];
+              scale[c] = scale_of(s, beta, roots);
+              padded[radius + c] = gradient[c] * in[c] * scale[c] / s;
+            }
+            window_sums(padded, channels, radius, sum);
+            SHATTER_INDEPENDENT
+            for (std::int64_t c = 0; c < channels; ++c)
+              out[c] = gradient[c] * scale[c] - factor * in[c] * sum[c];
+          }
+        });
+      });
+}
+
+template void lrn_forward(CpuContext&, const LrnGeometry&, const float*, float*);
+template void lrn_forward(CpuContext&, const LrnGeometry&, const double*, double*);
+template void lrn_backward(CpuContext&, const LrnGeometry&, const float*, const float*, float*);
+template void lrn_backward(CpuContext&, const LrnGeometry&, const double*, const double*, double*);
+
+}  // namespace shatter::kernels

@@ -1,0 +1,175 @@
+// Elementwise mathematics, written once for every backend: values and derivatives.
+#pragma once
+
+#include <cmath>
+#include <numbers>
+
+#include <shatter/kernels/philox.h>
+
+namespace shatter::kernels {
+
+/// A unary function f: operator()(x) is f(x), derivative(x, y) is f'(x) where y = f(x).
+struct Negate {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return -x;
+  }
+  template <class T>
+  constexpr T derivative(T, T) const {
+    return T(-1);
+  }
+};
+
+struct Exp {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::exp(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T y) const {
+    return y;
+  }
+};
+
+struct Log {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::log(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return T(1) / x;
+  }
+};
+
+struct Sqrt {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::sqrt(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T y) const {
+    return T(0.5) / y;
+  }
+};
+
+struct Square {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return x * x;
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return x + x;
+  }
+};
+
+struct Abs {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::abs(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0);
+  }
+};
+
+/// Zero only where x <= 0, so that NaN passes through.
+struct Relu {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return x <= T(0) ? T(0) : x;
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return x <= T(0) ? T(0) : T(1);
+  }
+};
+
+struct Sigmoid {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return T(1) / (T(1) + std::exp(-x));
+  }
+  template <class T>
+  constexpr T derivative(T, T y) const {
+    return y * (T(1) - y);
+  }
+};
+
+struct Tanh {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::tanh(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T y) const {
+    return (T(1) - y) * (T(1) + y);
+  }
+};
+
+struct Add {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+struct Subtract {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return a - b;
+  }
+};
+
+struct Multiply {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return a * b;
+  }
+};
+
+struct Divide {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return a / b;
+  }
+};
+
+/// a on ties; NaN if either is NaN.
+struct Maximum {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return (a >= b) | (a != a) ? a : b;
+  }
+};
+
+struct Minimum {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return (a <= b) | (a != a) ? a : b;
+  }
+};
+
+/// Whether `value` takes the place of `best` in a running maximum: larger, or the first NaN.
+struct Exceeds {
+  template <class T>
+  constexpr bool operator()(T value, T best) const {
+    return !(value <= best) & (best == best);
+  }
+};
+
+/// Two independent standard normal numbers by Box-Muller: radius from words 0 and 1, angle from
+/// words 2 and 3. `first` is the cosine's, `second` the sine's.
+struct NormalPair {
+  double first, second;
+};
+
+constexpr NormalPair normal_pair(const Words4& words) {
+  const double radius = std::sqrt(-2 * std::log(1 - uniform_double(words[0], words[1])));
+  const double angle = 2 * std::numbers::pi * uniform_double(words[2], words[3]);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+}  // namespace shatter::kernels
