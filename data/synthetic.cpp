@@ -1,7 +1,7 @@
 // Procedurally drawn images for trying everything without a data set: 10 classes of local shapes.
 //
-// Image i shows the shape of class i % 10 once, at a random place, turned by up to 17 degrees, 9 to
-// 19 pixels wide, in a random colour on a background that runs between two other random colours,
+// Image i shows the shape of class i % 10 once, at a random place, turned by up to 17 degrees, 10 to
+// 20 pixels wide, in a random colour on a background that runs between two other random colours,
 // with five small rectangles of clutter and noise over it. Only the local shape tells the class,
 // so that weights shared over places learn it easily, weights tied to places hardly.
 #include <shatter/data/dataset.h>
@@ -107,7 +107,7 @@ void paint_clutter(Draws& draws, Canvas& canvas) {
 }
 
 void paint_shape(Draws& draws, std::int64_t label, const Color& color, Canvas& canvas) {
-  const double radius = draws.uniform(4.5, 9.5);
+  const double radius = draws.uniform(5, 10);
   const double y = draws.uniform(radius, side - radius), x = draws.uniform(radius, side - radius);
   const double t = draws.uniform(-0.15, 0.15);  // tangent of half the angle
   const double cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
@@ -123,7 +123,7 @@ void paint_shape(Draws& draws, std::int64_t label, const Color& color, Canvas& c
 
 /// Adds triangular noise of up to +-noise levels, a byte pair of the generator to a value.
 void store(Draws& draws, const Canvas& canvas, std::uint8_t* y) {
-  constexpr double noise = 32;
+  constexpr double noise = 24;
   for (const Color& color : canvas) {
     for (const double value : color) {
       const std::uint32_t word = draws.next();
@@ -139,7 +139,7 @@ void draw_image(const RandomKey& key, std::uint32_t image, std::int64_t label, s
   // The shape must be seen on both ends of the background.
   Color color = random_color(draws);
   const auto visible = [&] {
-    return std::min(squared_distance(color, from), squared_distance(color, to)) > 90 * 90;
+    return std::min(squared_distance(color, from), squared_distance(color, to)) > 110 * 110;
   };
   while (!visible()) color = random_color(draws);
   Canvas canvas;

@@ -152,6 +152,13 @@ struct Minimum {
   }
 };
 
+struct Equal {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return T(a == b);
+  }
+};
+
 /// Whether `value` takes the place of `best` in a running maximum: larger, or the first NaN.
 struct Exceeds {
   template <class T>

@@ -39,6 +39,7 @@ void with_function(BinaryOp op, Use&& use) {
     case BinaryOp::divide: return use(Divide{});
     case BinaryOp::maximum: return use(Maximum{});
     case BinaryOp::minimum: return use(Minimum{});
+    case BinaryOp::equal: return use(Equal{});
   }
 }
 
