@@ -28,12 +28,26 @@ std::string window_name(std::int64_t window, std::int64_t stride) {
   return text(window, "x", window, "/", stride);
 }
 
+Conv2d::Options checked(const Conv2d::Options& o) {
+  check(o.in > 0 && o.out > 0 && o.kernel > 0 && o.stride > 0, "Conv2d: in ", o.in, ", out ", o.out,
+        ", kernel ", o.kernel, ", stride ", o.stride, "; all must be positive");
+  return o;
+}
+
+Linear::Options checked(const Linear::Options& o) {
+  check(o.in > 0 && o.out > 0, "Linear: in ", o.in, ", out ", o.out, "; both must be positive");
+  return o;
+}
+
+BatchNorm2d::Options checked(const BatchNorm2d::Options& o) {
+  check(o.channels > 0, "BatchNorm2d: channels is ", o.channels);
+  return o;
+}
+
 }  // namespace
 
 Conv2d::Conv2d(const Options& o)
-    : options(o), weight(Tensor::zeros({o.out, o.kernel, o.kernel, o.in})) {
-  check(o.in > 0 && o.out > 0 && o.kernel > 0 && o.stride > 0, "Conv2d: in ", o.in, ", out ", o.out,
-        ", kernel ", o.kernel, ", stride ", o.stride, "; all must be positive");
+    : options(checked(o)), weight(Tensor::zeros({o.out, o.kernel, o.kernel, o.in})) {
   if (o.bias) bias = Tensor::zeros({o.out});
 }
 
@@ -56,10 +70,9 @@ LayerInfo Conv2d::info(const Shape& input) const {
 }
 
 BatchNorm2d::BatchNorm2d(const Options& o)
-    : options(o),
+    : options(checked(o)),
       running_mean(Tensor::zeros({o.channels})),
       running_variance(Tensor::full({o.channels}, 1)) {
-  check(o.channels > 0, "BatchNorm2d: channels is ", o.channels);
   if (o.scale) weight = Tensor::full({o.channels}, 1);
   if (o.shift) bias = Tensor::zeros({o.channels});
 }
@@ -86,8 +99,7 @@ LayerInfo BatchNorm2d::info(const Shape& input) const {
   return {options.relu ? "BatchNorm2d + ReLU" : "BatchNorm2d", input};
 }
 
-Linear::Linear(const Options& o) : options(o), weight(Tensor::zeros({o.out, o.in})) {
-  check(o.in > 0 && o.out > 0, "Linear: in ", o.in, ", out ", o.out, "; both must be positive");
+Linear::Linear(const Options& o) : options(checked(o)), weight(Tensor::zeros({o.out, o.in})) {
   if (o.bias) bias = Tensor::zeros({o.out});
 }
 
@@ -174,7 +186,7 @@ void Sequential::visit(Visitor& visitor) {
 }
 
 LayerInfo Sequential::info(const Shape& input) const {
-  LayerInfo all{"Sequential", input};
+  LayerInfo all{"Sequential", input, 0, LayerInfo::Children::in_turn};
   for (const auto& [name, layer] : layers_) {
     const LayerInfo one = layer.info(all.output);
     all.output = one.output;
@@ -209,7 +221,7 @@ void Branches::visit(Visitor& visitor) {
 }
 
 LayerInfo Branches::info(const Shape& input) const {
-  LayerInfo all{"Branches", input};
+  LayerInfo all{"Branches", input, 0, LayerInfo::Children::in_parallel};
   std::int64_t total = 0;
   for (const Module& branch : branches_) {
     const LayerInfo one = branch.info(input);

@@ -215,21 +215,17 @@ std::string grouped(std::int64_t value) {
   return digits;
 }
 
-/// Whether the children all read their parent's input (branches) rather than each other's output.
-bool is_parallel(const LayerInfo& info) {
-  return info.type.starts_with("Branches");
-}
-
 void describe(ModelRef model, const std::string& name, const Shape& input, int depth,
               std::vector<SummaryRow>& rows) {
   Outline outline;
   model.visit(outline);
   const LayerInfo info = model.info(input);
   rows.push_back({name, depth, info, parameter_count(model)});
+  if (info.children == LayerInfo::Children::unknown) return;
   Shape at = input;
   for (auto& [child_name, child] : outline.children) {
     describe(child, dotted(name, child_name), at, depth + 1, rows);
-    if (!is_parallel(info)) at = child.info(at).output;
+    if (info.children == LayerInfo::Children::in_turn) at = child.info(at).output;
   }
 }
 

@@ -33,6 +33,9 @@ struct LayerInfo {
   std::string type;  ///< "Conv2d 96, 3x3/1"
   Shape output;
   std::int64_t multiply_adds = 0;  ///< for the whole batch, children included
+  /// How the children named by visit() are fed; a summary looks into the last two.
+  enum class Children { unknown, in_turn, in_parallel };
+  Children children = Children::unknown;
 };
 
 /// The description of a layer that has none of its own, found by running it on zeros.
