@@ -210,7 +210,7 @@ std::string dotted(const std::string& prefix, const std::string& name) {
 std::string grouped(std::int64_t value) {
   std::string digits = std::to_string(value);
   for (auto i = std::int64_t(digits.size()) - 3; i > 0; i -= 3) {
-    digits.insert(std::size_t(i), ",");
+    digits.insert(std::size_t(i), 1, ',');
   }
   return digits;
 }

@@ -1,0 +1,78 @@
+// A cell: one training run, by everything that changes its numbers. Cells are shared between
+// programs: equal configurations have equal names and are trained once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <shatter/data/randomize.h>
+#include <nlohmann/json_fwd.hpp>
+
+namespace shatter::experiments {
+
+/// Which images: by content, so that a damaged or changed file is another cell.
+struct DataConfig {
+  std::string name = "cifar10";
+  std::map<std::string, std::string> checksums;        ///< MD5 by file name; empty for synthetic
+  std::int64_t train_size = 50000, test_size = 10000;  ///< the first so many images
+
+  friend bool operator==(const DataConfig&, const DataConfig&) = default;
+};
+
+/// Stop once the training accuracy is 100 % and the epoch's mean loss below `loss`, for `epochs`
+/// epochs in a row; 0 epochs: never.
+struct StopRule {
+  double loss = 1e-3;
+  std::int64_t epochs = 5;
+
+  friend bool operator==(const StopRule&, const StopRule&) = default;
+};
+
+/// All of it is hashed. Threads, jobs, progress and folders are no part of it.
+struct CellConfig {
+  std::string model;
+  DataConfig dataset;
+  data::Corruption corruption = data::Corruption::none;
+  double corruption_probability = 1;  ///< of partial label corruption
+  std::uint64_t corruption_seed = 1;  ///< hashed only where there is a corruption
+  std::int64_t crop = 28;
+  bool random_crop = false;
+  double learning_rate = 0.01;
+  double learning_rate_decay = 0.95;  ///< per epoch
+  double momentum = 0.9;
+  double weight_decay = 0;
+  std::int64_t epochs = 100;
+  std::int64_t batch = 128;
+  std::uint64_t seed = 1;  ///< of first weights, order and crops, by derived seeds
+  std::string precision = "fp32";
+  std::string device = "cpu";  ///< the kind
+  StopRule stop;
+  std::int64_t evaluate_every = 1;  ///< epochs between test accuracies; the last is always there
+  std::vector<std::string> probes;  ///< names of further metrics of each epoch
+
+  std::int64_t steps_per_epoch() const { return (dataset.train_size + batch - 1) / batch; }
+  friend bool operator==(const CellConfig&, const CellConfig&) = default;
+};
+
+nlohmann::json to_json(const CellConfig& config);
+/// Throws (data), naming `where`, for a missing or misspelt key.
+CellConfig cell_config(const nlohmann::json& json, const std::string& where);
+
+/// Eight hexadecimal digits of the canonical JSON (keys sorted, no spaces): FNV-1a, folded.
+std::string hash8(const nlohmann::json& json);
+/// "mlp-1x512-random-labels-seed1-1a2b3c4d": model, data variant and seed, then the hash.
+std::string folder_name(const CellConfig& config);
+
+/// Where two configurations differ, one line per key: "optimizer.batch: 128, here 64".
+std::vector<std::string> differences(const nlohmann::json& expected, const nlohmann::json& found);
+
+/// The seeds of a run's parts. With another CellConfig::seed and the same corruption_seed the
+/// corruption stays and everything else changes.
+struct Seeds {
+  std::uint64_t initialize = 0, shuffle = 0, augment = 0, corrupt = 0;
+};
+Seeds seeds_of(const CellConfig& config);
+
+}  // namespace shatter::experiments

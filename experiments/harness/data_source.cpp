@@ -1,0 +1,55 @@
+// Reading, cutting and corrupting the data sets of a sweep.
+#include <shatter/experiments/harness/data_source.h>
+
+namespace shatter::experiments {
+namespace {
+
+bool random_pixels(data::Corruption corruption) {
+  return corruption == data::Corruption::shuffled_pixels ||
+         corruption == data::Corruption::random_pixels || corruption == data::Corruption::gaussian;
+}
+
+}  // namespace
+
+bool DataSource::has_cifar10(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "cifar-10-batches-bin") ||
+         std::filesystem::exists(folder / "data_batch_1.bin");
+}
+
+DataSource DataSource::cifar10(const std::filesystem::path& folder) {
+  return {"cifar10",
+          {data::cifar10(folder, data::Split::train), data::cifar10(folder, data::Split::test)}};
+}
+
+DataSource DataSource::synthetic(std::int64_t train_size, std::int64_t test_size) {
+  return {"synthetic",
+          {data::synthetic(data::Split::train, {.size = train_size}),
+           data::synthetic(data::Split::test, {.size = test_size})}};
+}
+
+DataConfig DataSource::describe(std::int64_t train_size, std::int64_t test_size) const {
+  const auto fits = [&](std::int64_t size, const data::Dataset& dataset, const char* option) {
+    check(size > 0 && size <= dataset.size(), option, " ", size, ": ", name_, " has ",
+          dataset.size(), " such images");
+  };
+  fits(train_size, raw_.train, "--train-size");
+  fits(test_size, raw_.test, "--test-size");
+  DataConfig config{.name = name_,
+                    .checksums = raw_.train.checksums,
+                    .train_size = train_size,
+                    .test_size = test_size};
+  config.checksums.insert(raw_.test.checksums.begin(), raw_.test.checksums.end());
+  return config;
+}
+
+data::TrainTest DataSource::load(const CellConfig& config) const {
+  const data::TrainTest cut{data::first(raw_.train, config.dataset.train_size),
+                            data::first(raw_.test, config.dataset.test_size)};
+  if (config.corruption == data::Corruption::none) return cut;
+  return data::corrupt(cut, {.corruption = config.corruption,
+                             .probability = config.corruption_probability,
+                             .seed = seeds_of(config).corrupt,
+                             .crop = random_pixels(config.corruption) ? config.crop : 0});
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,37 @@
+// The images of a sweep: read once, handed to each cell with its size and corruption.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include <shatter/data/randomize.h>
+#include <shatter/experiments/harness/cell.h>
+
+namespace shatter::experiments {
+
+class DataSource {
+ public:
+  /// CIFAR-10 from `folder`. Throws (data) as data::cifar10 does.
+  static DataSource cifar10(const std::filesystem::path& folder);
+  /// Whether `folder` holds CIFAR-10's files or their folder, whole or not.
+  static bool has_cifar10(const std::filesystem::path& folder);
+  /// Drawn images; the first n are the same whatever the size.
+  static DataSource synthetic(std::int64_t train_size, std::int64_t test_size);
+
+  /// The first images of both splits. Throws (usage) when there are fewer.
+  DataConfig describe(std::int64_t train_size, std::int64_t test_size) const;
+  /// The images a cell trains on, its corruption applied.
+  data::TrainTest load(const CellConfig& config) const;
+
+  const std::string& name() const { return name_; }
+  const std::string& provenance() const { return raw_.train.provenance; }
+
+ private:
+  DataSource(std::string name, data::TrainTest raw)
+      : name_(std::move(name)), raw_(std::move(raw)) {}
+
+  std::string name_;
+  data::TrainTest raw_;
+};
+
+}  // namespace shatter::experiments

@@ -1,0 +1,118 @@
+// Finished runs as small files that can be committed, and read back.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include <shatter/core/file.h>
+#include <shatter/experiments/harness/run_folder.h>
+
+namespace shatter::experiments {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// One array for each number an epoch's line may hold; null where an epoch lacks it.
+json curve(const std::string& metrics) {
+  std::vector<json> epochs;
+  std::istringstream lines(metrics);
+  for (std::string line; std::getline(lines, line);) {
+    json entry = json::parse(line, nullptr, false);
+    if (entry.is_object() && entry.contains("accuracy")) {
+      json flat;
+      for (const auto& [key, value] : entry.items()) {
+        if (key == "train" || key == "test") {
+          flat[key + "_accuracy"] = value.at("accuracy");
+          flat[key + "_loss"] = value.at("loss");
+        } else if (key == "probes") {
+          for (const auto& [name, number] : value.items()) flat[name] = number;
+        } else {
+          flat[key] = value;
+        }
+      }
+      epochs.push_back(std::move(flat));
+    }
+  }
+  json columns = json::object();
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
+    for (const auto& [key, value] : epochs[i].items()) {
+      if (!columns.contains(key)) columns[key] = std::vector<json>(epochs.size());
+      columns[key][i] = value;
+    }
+  }
+  return columns;
+}
+
+fs::path kept_path(const fs::path& folder, const CellConfig& config) {
+  return folder / (folder_name(config) + ".json");
+}
+
+}  // namespace
+
+json compact_result(const fs::path& folder) {
+  const json environment = read_json(folder / "env.json");
+  const json& sessions = environment.at("sessions");
+  return {
+      {"config", read_json(folder / "config.json")},
+      {"environment", sessions.empty() ? json::object() : sessions.back()},
+      {"sessions", sessions.size()},
+      {"seconds", read_json(folder / "timing.json").at("seconds")},
+      {"result", read_json(folder / "result.json")},
+      {"curve", fs::exists(folder / "metrics.jsonl") ? curve(read_file(folder / "metrics.jsonl"))
+                                                     : json::object()}};
+}
+
+FinishedCell finished_cell(const json& compact, const std::string& where) {
+  if (!compact.is_object() || !compact.contains("config") || !compact.contains("result")) {
+    fail(ErrorKind::data, where, ": not a kept result");
+  }
+  FinishedCell cell{.config = cell_config(compact["config"], where),
+                    .result = run_result(compact["result"], where),
+                    .seconds = compact.value("seconds", 0.0),
+                    .commit = {},
+                    .device = {},
+                    .provenance = {}};
+  const json environment = compact.value("environment", json::object());
+  cell.commit = environment.value("commit", "unknown");
+  cell.device = environment.value("device", "unknown");
+  cell.provenance = environment.value("provenance", "");
+  cell.threads = environment.value("threads", 0);
+  return cell;
+}
+
+std::optional<FinishedCell> find_kept(const fs::path& folder, const CellConfig& config) {
+  const fs::path path = kept_path(folder, config);
+  if (!fs::exists(path)) return std::nullopt;
+  const json compact = read_json(path);
+  FinishedCell cell = finished_cell(compact, path.string());
+  std::string keys;
+  for (const std::string& line : differences(to_json(config), compact["config"])) {
+    keys += "\n  " + line;
+  }
+  if (!keys.empty()) {
+    fail(ErrorKind::data, path.string(), " is not the result this file is named for:", keys);
+  }
+  return cell;
+}
+
+void keep_result(const fs::path& folder, const CellConfig& config, const fs::path& run_folder) {
+  fs::create_directories(folder);
+  write_file_atomically(kept_path(folder, config), compact_result(run_folder).dump() + "\n");
+}
+
+std::vector<FinishedCell> kept_results(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    fail(ErrorKind::data, folder.string(), ": no such folder of kept results");
+  }
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  std::vector<FinishedCell> cells;
+  for (const fs::path& path : paths) cells.push_back(finished_cell(read_json(path), path.string()));
+  return cells;
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,71 @@
+// The options every experiment program has, and their parser: a function of the arguments.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace shatter::experiments {
+
+enum class Format { markdown, csv, json, latex };
+enum class ProgressMode { automatic, bar, plain, none };
+
+/// How often a run saves its state: after so many seconds, steps or epochs, whichever are not 0.
+struct CheckpointInterval {
+  double seconds = 60;
+  std::int64_t steps = 0, epochs = 0;
+};
+
+struct Options {
+  std::filesystem::path data;  ///< empty: $SHATTER_DATA, else datasets/
+  std::filesystem::path out = ".";
+  std::string device = "auto";
+  std::string precision = "fp32";
+  int threads = 0;  ///< 0: all usable cores
+  int jobs = 1;
+  std::uint64_t seed = 1;
+  std::optional<int> seeds;  ///< default: 3, with quick 1
+  std::optional<std::int64_t> epochs, batch, train_size, test_size;
+  std::string rows = "*";  ///< globs, separated by commas
+  bool quick = false;
+  bool synthetic = false;
+  bool resume = true;
+  CheckpointInterval checkpoint_every;
+  bool dry_run = false;
+  Format format = Format::markdown;
+  bool check = false;
+  ProgressMode progress = ProgressMode::automatic;
+  bool fail_fast = false;
+  std::filesystem::path keep;    ///< kept results: read as done, added to when a cell finishes
+  std::filesystem::path report;  ///< train nothing, make the tables of the results kept there
+  std::filesystem::path into;    ///< with report: the document whose marked section is replaced
+};
+
+struct ProgramInfo {
+  std::string name, summary;
+  std::vector<std::string> examples;  ///< command lines ready to copy
+};
+
+/// Either options to run with, or a text to print and an exit code: to stdout when the code is 0
+/// (--help, --version), else to stderr.
+struct ParsedOptions {
+  Options options;
+  std::optional<int> exit_code;
+  std::string text;
+};
+
+/// `arguments` without the program's name. Never throws for what a user can type.
+ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::string>& arguments);
+
+/// The candidate with the fewest edits to `word`, if they are few; else empty.
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+/// Whether `name` matches one of the comma-separated globs; * matches slashes too.
+bool matches(const std::string& name, const std::string& globs);
+
+/// The arguments as one line for a shell, quoted where it must be.
+std::string command_line(const std::string& program, const std::vector<std::string>& arguments);
+
+}  // namespace shatter::experiments

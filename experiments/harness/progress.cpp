@@ -1,0 +1,135 @@
+// The bar and the plain lines.
+#include <shatter/experiments/harness/progress.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace shatter::experiments {
+namespace {
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+}  // namespace
+
+std::string grouped(std::int64_t value) {
+  std::string digits = std::to_string(value < 0 ? -value : value);
+  for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
+  return value < 0 ? "-" + digits : digits;
+}
+
+std::string duration(double seconds) {
+  const std::int64_t whole = std::llround(std::max(0.0, seconds));
+  if (whole < 60) return std::to_string(whole) + " s";
+  if (whole < 3600) {
+    return std::to_string(whole / 60) + " min" +
+           (whole % 60 ? " " + std::to_string(whole % 60) + " s" : "");
+  }
+  const std::int64_t minutes = (whole + 30) / 60;
+  return grouped(minutes / 60) + " h" +
+         (minutes % 60 ? " " + std::to_string(minutes % 60) + " min" : "");
+}
+
+Progress::Progress(std::ostream& out, ProgressMode mode, double interval, Clock clock)
+    : out_(out),
+      mode_(mode),
+      interval_(interval),
+      clock_(clock ? std::move(clock) : steady_seconds) {}
+
+Progress::~Progress() {
+  erase_bar();
+}
+
+ProgressMode Progress::settle(ProgressMode mode) {
+  if (mode != ProgressMode::automatic) return mode;
+  return isatty(STDERR_FILENO) ? ProgressMode::bar : ProgressMode::plain;
+}
+
+void Progress::set_cells(std::int64_t total) {
+  const std::lock_guard lock(mutex_);
+  cells_ = total;
+}
+
+void Progress::begin(const std::string& cell, std::int64_t images) {
+  const std::lock_guard lock(mutex_);
+  const double now = clock_();
+  running_[cell] = {
+      .latest = {.images = images}, .begin = now, .last_line = now, .first_images = images};
+}
+
+void Progress::update(const std::string& cell, const CellProgress& progress) {
+  const std::lock_guard lock(mutex_);
+  const auto found = running_.find(cell);
+  if (found == running_.end()) return;
+  Running& running = found->second;
+  running.latest = progress;
+  const double now = clock_();
+  if (mode_ == ProgressMode::plain && now - running.last_line >= interval_) {
+    running.last_line = now;
+    write_line(describe(cell, running));
+  }
+  if (mode_ == ProgressMode::bar && now - last_bar_ >= 0.1) {
+    last_bar_ = now;
+    draw_bar(cell, running);
+  }
+}
+
+void Progress::end(const std::string& cell, const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  running_.erase(cell);
+  ++ended_;
+  if (mode_ == ProgressMode::none) return;
+  write_line("[" + std::to_string(ended_) + "/" + std::to_string(cells_) + "] " + line);
+}
+
+void Progress::say(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  if (mode_ != ProgressMode::none) write_line(line);
+}
+
+std::string Progress::describe(const std::string& cell, const Running& running) const {
+  const CellProgress& p = running.latest;
+  const double seconds = std::max(1e-9, clock_() - running.begin);
+  const double rate = static_cast<double>(p.images - running.first_images) / seconds;
+  std::string line = cell + ": epoch " + std::to_string(std::min(p.epoch + 1, p.epochs)) + "/" +
+                     std::to_string(p.epochs) + ", loss " + fixed(p.loss, 4) + ", training " +
+                     fixed(100 * p.accuracy, 1) + " %, " + grouped(std::llround(rate)) +
+                     " images/s";
+  if (rate > 0)
+    line += ", at most " + duration(static_cast<double>(p.total - p.images) / rate) + " left";
+  return line;
+}
+
+void Progress::draw_bar(const std::string& cell, const Running& running) {
+  constexpr int width = 20;
+  const CellProgress& p = running.latest;
+  const double part =
+      p.total > 0 ? static_cast<double>(p.images) / static_cast<double>(p.total) : 0;
+  const int filled = std::clamp(static_cast<int>(part * width), 0, width);
+  out_ << "\r\033[K[" << ended_ << "/" << cells_ << "] " << std::string(std::size_t(filled), '#')
+       << std::string(std::size_t(width - filled), '.') << ' ' << describe(cell, running)
+       << std::flush;
+  bar_shown_ = true;
+}
+
+void Progress::erase_bar() {
+  if (bar_shown_) out_ << "\r\033[K" << std::flush;
+  bar_shown_ = false;
+}
+
+void Progress::write_line(const std::string& line) {
+  erase_bar();
+  out_ << line + "\n" << std::flush;
+}
+
+}  // namespace shatter::experiments

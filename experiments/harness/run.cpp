@@ -1,0 +1,220 @@
+// The loop around a Trainer that touches files, the clock and the progress line.
+#include <shatter/experiments/harness/run.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include <shatter/experiments/harness/version.h>
+
+namespace shatter::experiments {
+
+using nlohmann::json;
+
+namespace {
+
+/// A minibatch loss is written every so many steps.
+constexpr std::int64_t loss_every = 10;
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return stamp;
+}
+
+json session(const RunSettings& settings, std::int64_t first_step) {
+  const BuildInfo build = build_info();
+  json entry = {{"started", utc_now()},       {"first_step", first_step},
+                {"version", build.version},   {"commit", build.commit},
+                {"compiler", build.compiler}, {"device", settings.device_name},
+                {"threads", settings.threads}};
+  if (!settings.provenance.empty()) entry["provenance"] = settings.provenance;
+  return entry;
+}
+
+/// One session of one run.
+class Session {
+ public:
+  Session(const Cell& cell, const RunSettings& settings, RunFolder& folder)
+      : cell_(cell),
+        settings_(settings),
+        folder_(folder),
+        trainer_(cell.config, cell.task(cell.config), settings.device) {}
+
+  /// Empty when it was asked to stop; the state is saved then.
+  std::optional<RunResult> train();
+
+ private:
+  void take_up();
+  /// False when the loss is not finite.
+  bool step();
+  bool finish_epoch();
+  void save();
+  bool save_is_due(bool epoch_ended) const;
+  double seconds() const { return seconds_before_ + watch_.seconds(); }
+  void show() const;
+  std::optional<RunResult> finish();
+
+  const Cell& cell_;
+  const RunSettings& settings_;
+  RunFolder& folder_;
+  Trainer trainer_;
+  Stopwatch watch_;
+  double seconds_before_ = 0, saved_at_ = 0;
+  bool saved_ = false;  ///< the checkpoint holds this very state
+};
+
+void Session::take_up() {
+  if (auto saved = folder_.load()) {
+    trainer_.restore(saved->state, folder_.checkpoint_path().string());
+    seconds_before_ = saved->seconds;
+    saved_ = true;
+  }
+  folder_.add_session(session(settings_, trainer_.steps()));
+  saved_at_ = watch_.seconds();
+  if (settings_.progress) settings_.progress->begin(cell_.label, trainer_.images());
+}
+
+std::optional<RunResult> Session::train() {
+  take_up();
+  while (!trainer_.finished()) {
+    if (settings_.stop && settings_.stop()) {
+      save();
+      return std::nullopt;
+    }
+    if (!trainer_.epoch_ended() && !step()) {
+      const RunResult result = trainer_.diverged();
+      folder_.finish(result, seconds());
+      return result;
+    }
+    const bool epoch_ended = trainer_.epoch_ended();
+    show();
+    if (epoch_ended && !finish_epoch()) continue;  // asked to stop: the loop's head saves
+    if (save_is_due(epoch_ended)) save();
+  }
+  return finish();
+}
+
+bool Session::step() {
+  const double loss = trainer_.step();
+  if (!std::isfinite(loss)) return false;
+  saved_ = false;
+  if (trainer_.steps() % loss_every == 0) {
+    folder_.append_metrics(json{{"step", trainer_.steps()}, {"minibatch_loss", loss}}.dump());
+  }
+  return true;
+}
+
+bool Session::finish_epoch() {
+  const auto record = trainer_.finish_epoch(settings_.stop);
+  if (!record) return false;
+  saved_ = false;
+  folder_.append_metrics(to_json(*record).dump());
+  return true;
+}
+
+void Session::save() {
+  folder_.save(trainer_.state(), seconds());
+  saved_at_ = watch_.seconds();
+  saved_ = true;
+}
+
+bool Session::save_is_due(bool epoch_ended) const {
+  const CheckpointInterval& every = settings_.checkpoint_every;
+  if (every.steps > 0 && trainer_.steps() % every.steps == 0) return true;
+  if (every.epochs > 0 && epoch_ended && trainer_.epoch() % every.epochs == 0) return true;
+  return every.seconds > 0 && watch_.seconds() - saved_at_ >= every.seconds;
+}
+
+void Session::show() const {
+  if (!settings_.progress) return;
+  const CellConfig& config = cell_.config;
+  settings_.progress->update(cell_.label, {.epoch = trainer_.epoch(),
+                                           .epochs = config.epochs,
+                                           .images = trainer_.images(),
+                                           .total = config.epochs * config.dataset.train_size,
+                                           .loss = trainer_.mean_loss(),
+                                           .accuracy = trainer_.online_accuracy()});
+}
+
+std::optional<RunResult> Session::finish() {
+  if (!saved_) save();
+  const auto result = trainer_.result(settings_.stop);
+  if (!result) return std::nullopt;
+  save_model(trainer_.model(), (folder_.path() / "model.safetensors").string());
+  folder_.finish(*result, seconds());
+  return result;
+}
+
+Outcome finished(const std::filesystem::path& folder) {
+  Outcome outcome;
+  outcome.finished = finished_cell(compact_result(folder), folder.string());
+  outcome.status =
+      outcome.finished.result.diverged ? Outcome::Status::diverged : Outcome::Status::done;
+  outcome.kind = ErrorKind::diverged;
+  return outcome;
+}
+
+Outcome run(const Cell& cell, const RunSettings& settings) {
+  if (!settings.keep.empty() && settings.resume) {
+    if (auto kept = find_kept(settings.keep, cell.config)) {
+      return {.status = kept->result.diverged ? Outcome::Status::diverged : Outcome::Status::done,
+              .finished = *kept,
+              .kind = ErrorKind::diverged,
+              .message = "kept"};
+    }
+  }
+  auto folder = RunFolder::open(settings.runs, cell.config);
+  if (!folder) return {.status = Outcome::Status::busy, .finished = {}, .message = {}};
+  if (!settings.resume) folder->start_over();
+  if (!folder->has_result()) {
+    Session session(cell, settings, *folder);
+    if (!session.train())
+      return {.status = Outcome::Status::interrupted, .finished = {}, .message = {}};
+  }
+  if (!settings.keep.empty()) keep_result(settings.keep, cell.config, folder->path());
+  return finished(folder->path());
+}
+
+}  // namespace
+
+std::string describe(const FinishedCell& cell) {
+  char line[160];
+  const RunResult& result = cell.result;
+  if (result.diverged) {
+    std::snprintf(line, sizeof line, "diverged at step %lld, learning rate %g, last finite loss %g",
+                  static_cast<long long>(result.steps), result.learning_rate, result.last_loss);
+    return line;
+  }
+  std::snprintf(line, sizeof line, "training %.2f %%, test %.2f %%, %lld epochs%s, ",
+                100 * result.train.accuracy(), 100 * result.test.accuracy(),
+                static_cast<long long>(result.epochs), result.stopped_early ? " (fitted)" : "");
+  return line + duration(cell.seconds);
+}
+
+Outcome run_cell(const Cell& cell, const RunSettings& settings) {
+  try {
+    return run(cell, settings);
+  } catch (const Error& error) {
+    return {.finished = {}, .kind = error.kind(), .message = error.what()};
+  } catch (const std::exception& error) {
+    return {.finished = {}, .kind = ErrorKind::unexpected, .message = error.what()};
+  }
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,48 @@
+// Trains one cell in its folder: resuming, saving, stopping when asked, and keeping the result.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <shatter/experiments/harness/options.h>
+#include <shatter/experiments/harness/progress.h>
+#include <shatter/experiments/harness/run_folder.h>
+#include <shatter/experiments/harness/trainer.h>
+
+namespace shatter::experiments {
+
+/// A configuration with what makes its model and data; `label` is what progress calls it.
+struct Cell {
+  CellConfig config;
+  std::string label;
+  std::function<TrainingTask(const CellConfig&)> task;
+};
+
+/// What holds for all cells of a sweep and does not change their numbers.
+struct RunSettings {
+  std::filesystem::path runs = "runs";
+  std::filesystem::path keep;  ///< empty: nothing is kept
+  bool resume = true;
+  CheckpointInterval checkpoint_every;
+  Device device;
+  int threads = 1;
+  std::string device_name, provenance;  ///< for env.json
+  Progress* progress = nullptr;
+  std::function<bool()> stop;  ///< true: finish the step, save, leave
+};
+
+struct Outcome {
+  enum class Status { done, diverged, interrupted, failed, busy };
+  Status status = Status::failed;
+  FinishedCell finished;                   ///< when done or diverged
+  ErrorKind kind = ErrorKind::unexpected;  ///< when failed
+  std::string message;
+};
+
+/// busy: another process has the cell. Errors become Status::failed.
+Outcome run_cell(const Cell& cell, const RunSettings& settings);
+
+/// What a finished or diverged cell says in one line.
+std::string describe(const FinishedCell& cell);
+
+}  // namespace shatter::experiments

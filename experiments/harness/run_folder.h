@@ -1,0 +1,91 @@
+// The folder of one cell: runs/<cell>-<hash8>/ with
+//   config.json             what the run is; a folder whose configuration differs is refused
+//   env.json                where it was computed, one entry for each session
+//   metrics.jsonl           one line every few steps and one every epoch
+//   checkpoint.safetensors  the state: weights, momentum, position, length of metrics.jsonl there
+//   model.safetensors       the weights alone, as PyTorch names and lays them out
+//   result.json             written last: the run is done (or diverged)
+//   timing.json             wall times, apart from everything that is compared
+//   lock                    held while a process works here
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <shatter/core/safetensors.h>
+#include <shatter/experiments/harness/cell.h>
+#include <shatter/experiments/harness/record.h>
+#include <nlohmann/json_fwd.hpp>
+
+namespace shatter::experiments {
+
+/// A locked folder; one process at a time holds it.
+class RunFolder {
+ public:
+  /// Creates and locks runs/<folder_name(config)>. Empty when another process holds it. Throws
+  /// (data) when its config.json differs, naming the keys, or the system refuses.
+  static std::optional<RunFolder> open(const std::filesystem::path& runs, const CellConfig& config);
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+  ~RunFolder();
+
+  const std::filesystem::path& path() const { return path_; }
+  bool has_result() const;
+  /// Removes everything but the configuration.
+  void start_over();
+
+  /// Adds a session to env.json.
+  void add_session(const nlohmann::json& session);
+  /// Adds one line, given without its end.
+  void append_metrics(std::string_view line);
+  /// Syncs metrics.jsonl, then saves the state with its length and the seconds trained so far.
+  void save(NamedTensors state, double seconds);
+  struct Saved {
+    NamedTensors state;
+    double seconds = 0;
+  };
+  /// The checkpoint, with metrics.jsonl cut to its length then; without one metrics.jsonl is
+  /// emptied. Throws (data), saying how to go on, for a damaged file.
+  std::optional<Saved> load();
+  /// timing.json, then result.json.
+  void finish(const RunResult& result, double seconds);
+
+  std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }
+
+ private:
+  RunFolder(std::filesystem::path path, int lock, std::string hash);
+  void open_metrics(std::uintmax_t length);
+
+  std::filesystem::path path_;
+  std::string hash_;
+  int lock_ = -1, metrics_ = -1;
+};
+
+/// The configuration and result of a finished run with where and how fast it was computed.
+struct FinishedCell {
+  CellConfig config;
+  RunResult result;
+  double seconds = 0;
+  std::string commit, device, provenance;
+  int threads = 0;
+};
+
+/// A run as one small object: configuration, environment, result and a column for each number of
+/// its epochs. This is what --keep stores.
+nlohmann::json compact_result(const std::filesystem::path& run_folder);
+/// Throws (data) naming `where` for anything else.
+FinishedCell finished_cell(const nlohmann::json& compact, const std::string& where);
+/// Reads JSON; throws (data) naming the path.
+nlohmann::json read_json(const std::filesystem::path& path);
+
+/// The kept result of a cell in `folder`, if it is there.
+std::optional<FinishedCell> find_kept(const std::filesystem::path& folder,
+                                      const CellConfig& config);
+void keep_result(const std::filesystem::path& folder, const CellConfig& config,
+                 const std::filesystem::path& run_folder);
+/// All kept results in `folder` and below, by file name.
+std::vector<FinishedCell> kept_results(const std::filesystem::path& folder);
+
+}  // namespace shatter::experiments

@@ -1,0 +1,302 @@
+// Statistics of rows, and tables as Markdown, CSV, JSON and LaTeX.
+#include <shatter/experiments/harness/table.h>
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include <shatter/experiments/harness/progress.h>
+
+namespace shatter::experiments {
+
+using nlohmann::json;
+
+namespace {
+
+std::string fixed(double value, int digits = 2) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string signed_fixed(double value) {
+  return (value >= 0 ? "+" : "") + fixed(value);
+}
+
+std::string shortest(double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+bool same_size(const CellConfig& a, const CellConfig& b) {
+  return a.dataset.train_size == b.dataset.train_size &&
+         a.dataset.test_size == b.dataset.test_size && a.epochs == b.epochs && a.batch == b.batch &&
+         a.learning_rate == b.learning_rate && a.stop == b.stop;
+}
+
+std::string yes(bool value) {
+  return value ? "yes" : "no";
+}
+
+/// One row's cells, in the order of `columns`.
+std::vector<std::string> columns() {
+  return {"model",      "crop",    "wd",     "labels", "train", "paper",  "test",  "paper",
+          "difference", "verdict", "images", "batch",  "rate",  "epochs", "seeds", "time"};
+}
+
+std::vector<std::string> entries(const RowReport& r, const char* plus_minus) {
+  const bool any = r.test.n > 0;
+  const bool comparable = any && r.mark.empty();
+  return {
+      r.row.model,
+      yes(r.row.random_crop),
+      yes(r.row.weight_decay),
+      r.row.random_labels ? "random" : "true",
+      mean_and_deviation(r.train, plus_minus),
+      fixed(r.row.paper.train),
+      mean_and_deviation(r.test, plus_minus),
+      fixed(r.row.paper.test),
+      comparable ? signed_fixed(r.test.mean - r.row.paper.test) : "-",
+      r.judgement(),
+      grouped(r.config.dataset.train_size),
+      std::to_string(r.config.batch),
+      shortest(r.config.learning_rate),
+      r.cells.empty() ? "-" : shortest(std::round(10 * r.epochs) / 10),
+      std::to_string(r.cells.size()) +
+          (static_cast<int>(r.cells.size()) < r.wanted ? " of " + std::to_string(r.wanted) : ""),
+      r.cells.empty() ? "-" : duration(r.seconds)};
+}
+
+std::string markdown(const Table& table) {
+  std::string text = "**" + table.title + "**\n\n|", rule = "|";
+  for (const std::string& name : columns()) {
+    text += " " + name + " |";
+    rule += "---|";
+  }
+  text += "\n" + rule + "\n";
+  for (const RowReport& row : table.rows) {
+    text += "|";
+    for (const std::string& entry : entries(row, " ± ")) text += " " + entry + " |";
+    text += "\n";
+  }
+  text += "\n";
+  for (const std::string& line : table.footer) text += "- " + line + "\n";
+  return text;
+}
+
+std::string csv_field(const std::string& value) {
+  if (value.find_first_of(",\"\n") == std::string::npos) return value;
+  std::string quoted = "\"";
+  for (const char c : value) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+json number(double value) {
+  return std::isfinite(value) ? json(value) : json(nullptr);
+}
+
+json sample_json(const Sample& sample) {
+  return {{"n", sample.n},
+          {"mean", number(sample.mean)},
+          {"deviation", number(sample.deviation)},
+          {"half_width_95", number(sample.half_width)}};
+}
+
+json row_json(const RowReport& r) {
+  json row = {{"row", r.row.name},
+              {"model", r.row.model},
+              {"random_crop", r.row.random_crop},
+              {"weight_decay", r.row.weight_decay},
+              {"random_labels", r.row.random_labels},
+              {"mark", r.mark},
+              {"train", sample_json(r.train)},
+              {"test", sample_json(r.test)},
+              {"paper",
+               {{"train", r.row.paper.train},
+                {"test", r.row.paper.test},
+                {"target", r.row.paper.target},
+                {"tolerance", r.row.paper.tolerance},
+                {"train_least", r.row.paper.train_least}}},
+              {"judgement", r.judgement()},
+              {"accepted", r.accepted()},
+              {"diverged", r.diverged},
+              {"seeds_wanted", r.wanted},
+              {"notes", r.notes},
+              {"train_size", r.config.dataset.train_size},
+              {"test_size", r.config.dataset.test_size},
+              {"batch", r.config.batch},
+              {"learning_rate", r.config.learning_rate},
+              {"epochs", r.epochs},
+              {"seconds", r.seconds},
+              {"runs", json::array()}};
+  if (r.mark.empty()) row["verdict"] = name_of(r.verdict);
+  for (const FinishedCell& cell : r.cells) {
+    const auto& test = cell.result.test;
+    const Interval interval = binomial_interval(test.correct, test.size);
+    row["runs"].push_back({{"cell", folder_name(cell.config)},
+                           {"seed", cell.config.seed},
+                           {"diverged", cell.result.diverged},
+                           {"train", 100 * cell.result.train.accuracy()},
+                           {"test", 100 * test.accuracy()},
+                           {"test_interval_95", {100 * interval.low, 100 * interval.high}},
+                           {"epochs", cell.result.epochs}});
+  }
+  return row;
+}
+
+std::string csv(const Table& table) {
+  std::string text =
+      "row,model,crop,weight_decay,random_labels,mark,train_mean,train_deviation,train_paper,"
+      "test_mean,test_deviation,test_half_width_95,test_paper,difference,judgement,train_size,"
+      "test_size,batch,learning_rate,epochs,seeds,diverged,seconds\n";
+  const auto plain = [](double value) { return std::isfinite(value) ? fixed(value, 4) : ""; };
+  for (const RowReport& r : table.rows) {
+    const std::vector<std::string> fields = {
+        r.row.name,
+        r.row.model,
+        yes(r.row.random_crop),
+        yes(r.row.weight_decay),
+        yes(r.row.random_labels),
+        r.mark,
+        plain(r.train.mean),
+        plain(r.train.deviation),
+        fixed(r.row.paper.train),
+        plain(r.test.mean),
+        plain(r.test.deviation),
+        plain(r.test.half_width),
+        fixed(r.row.paper.test),
+        r.mark.empty() ? plain(r.test.mean - r.row.paper.test) : "",
+        r.judgement(),
+        std::to_string(r.config.dataset.train_size),
+        std::to_string(r.config.dataset.test_size),
+        std::to_string(r.config.batch),
+        shortest(r.config.learning_rate),
+        plain(r.epochs),
+        std::to_string(r.cells.size()),
+        std::to_string(r.diverged),
+        plain(r.seconds)};
+    for (std::size_t i = 0; i < fields.size(); ++i) text += (i ? "," : "") + csv_field(fields[i]);
+    text += "\n";
+  }
+  return text;
+}
+
+std::string latex_escaped(const std::string& value) {
+  std::string text;
+  for (const char c : value) {
+    if (std::string("%&_#$").find(c) != std::string::npos) text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+std::string latex(const Table& table) {
+  std::string text = "% " + table.title + "\n";
+  for (const std::string& line : table.footer) text += "% " + line + "\n";
+  text += "\\begin{tabular}{llllrrrrrlrrrrrl}\n\\hline\n";
+  const auto add = [&](const std::vector<std::string>& fields, bool math) {
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const bool number = math && fields[i].find("\\pm") != std::string::npos;
+      text += (i ? " & " : "") + (number ? "$" + fields[i] + "$" : latex_escaped(fields[i]));
+    }
+    text += " \\\\\n";
+  };
+  add(columns(), false);
+  text += "\\hline\n";
+  for (const RowReport& row : table.rows) add(entries(row, " \\pm "), true);
+  return text + "\\hline\n\\end{tabular}\n";
+}
+
+}  // namespace
+
+std::string mean_and_deviation(const Sample& sample, const char* plus_minus) {
+  if (sample.n == 0) return "-";
+  return fixed(sample.mean) + (sample.n > 1 ? plus_minus + fixed(sample.deviation) : "");
+}
+
+std::string marks(const Row& row, const CellConfig& config) {
+  std::string mark;
+  const auto add = [&](const char* word) {
+    mark += (mark.empty() ? "" : ", ") + std::string(word);
+  };
+  if (same_size(config, row.quick)) {
+    add("quick");
+  } else if (config.dataset.train_size < row.full.dataset.train_size ||
+             config.dataset.test_size < row.full.dataset.test_size ||
+             config.epochs < row.full.epochs) {
+    add("reduced");
+  }
+  if (config.dataset.name == "synthetic") add("synthetic");
+  return mark;
+}
+
+RowReport make_report(const Row& row, const CellConfig& config, std::vector<FinishedCell> cells,
+                      std::vector<std::string> notes, int wanted) {
+  RowReport report{.row = row,
+                   .config = config,
+                   .mark = marks(row, config),
+                   .cells = std::move(cells),
+                   .notes = std::move(notes),
+                   .wanted = wanted,
+                   .train = {},
+                   .test = {},
+                   .check = {}};
+  std::vector<double> train, test;
+  for (const FinishedCell& cell : report.cells) {
+    const double share = 1.0 / static_cast<double>(report.cells.size());
+    report.epochs += share * static_cast<double>(cell.result.epochs);
+    report.seconds += share * cell.seconds;
+    if (cell.result.diverged) {
+      ++report.diverged;
+      continue;
+    }
+    train.push_back(100 * cell.result.train.accuracy());
+    test.push_back(100 * cell.result.test.accuracy());
+  }
+  report.train = summarize(train);
+  report.test = summarize(test);
+  report.verdict = verdict(report.train, report.test, report.diverged, row.paper);
+  if (!report.cells.empty()) {
+    report.check = own_check({.random_labels = row.random_labels,
+                              .train = report.train.mean,
+                              .test = report.test.mean,
+                              .diverged = report.diverged,
+                              .test_size = config.dataset.test_size,
+                              .seeds = report.test.n});
+  }
+  return report;
+}
+
+std::string RowReport::judgement() const {
+  std::string text = mark.empty() ? "" : mark + ": ";
+  for (const std::string& note : notes) text += note + "; ";
+  if (cells.empty()) return text.empty() ? "not run" : text.substr(0, text.size() - 2);
+  if (diverged > 0) {
+    text += cells.size() > 1 ? std::to_string(diverged) + " diverged; " : std::string("diverged; ");
+  }
+  if (mark.empty()) return text + name_of(verdict);
+  if (diverged > 0) return text.substr(0, text.size() - 2);
+  return text + (check.passed ? "" : "FAILS: ") + check.text;
+}
+
+bool RowReport::accepted() const {
+  if (static_cast<int>(cells.size()) < wanted || cells.empty()) return false;
+  return mark.empty() ? verdict == Verdict::reproduced : check.passed;
+}
+
+std::string render(const Table& table, Format format) {
+  switch (format) {
+    case Format::csv: return csv(table);
+    case Format::latex: return latex(table);
+    case Format::json: {
+      json object = {{"title", table.title}, {"footer", table.footer}, {"rows", json::array()}};
+      for (const RowReport& row : table.rows) object["rows"].push_back(row_json(row));
+      return object.dump(2) + "\n";
+    }
+    case Format::markdown: break;
+  }
+  return markdown(table);
+}
+
+}  // namespace shatter::experiments

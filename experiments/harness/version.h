@@ -1,0 +1,20 @@
+// Which library, commit and compiler a result comes from.
+#pragma once
+
+#include <string>
+
+namespace shatter::experiments {
+
+struct BuildInfo {
+  std::string version;  ///< "0.1.0"
+  std::string
+      commit;  ///< "1a2b3c4d5e6f", with "+changes" when files differed from it; or "unknown"
+  std::string compiler;  ///< "g++ 12.2.0"
+  std::string backends;  ///< "cpu"
+};
+BuildInfo build_info();
+
+/// The lines of --version.
+std::string version_text(const std::string& program);
+
+}  // namespace shatter::experiments

@@ -1,0 +1,109 @@
+// Configurations of cells: what their hash and their names hold.
+#include <shatter/experiments/harness/cell.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tests/support/catch.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+
+namespace {
+
+CellConfig example() {
+  CellConfig config;
+  config.model = "mlp-1x512";
+  config.dataset.checksums = {{"data_batch_1.bin", "0123"}, {"test_batch.bin", "4567"}};
+  config.corruption = data::Corruption::random_labels;
+  return config;
+}
+
+std::string hash(const CellConfig& config) { return hash8(to_json(config)); }
+
+}  // namespace
+
+TEST_CASE("A hash does not depend on the order of keys or on spacing") {
+  const auto a = nlohmann::json::parse(R"({"a": 1, "b": {"c": 0.1, "d": [1, 2]}})");
+  const auto b = nlohmann::json::parse(R"({ "b":{"d":[1,2],"c":1e-1},"a":1 })");
+  CHECK(hash8(a) == hash8(b));
+  CHECK(hash8(a).size() == 8);
+  CHECK(hash8(a) != hash8(nlohmann::json::parse(R"({"a": 1, "b": {"c": 0.1, "d": [2, 1]}})")));
+}
+
+TEST_CASE("A cell's name is fixed: results found by it must stay found") {
+  CHECK(folder_name(example()) == "mlp-1x512-random-labels-seed1-" + hash(example()));
+  CHECK(hash8(nlohmann::json::parse(R"({"a":1})")) == "cb4ab0c9");
+}
+
+TEST_CASE("Everything that changes numbers changes the hash") {
+  std::set<std::string> hashes{hash(example())};
+  const auto changed = [&](auto change) {
+    CellConfig config = example();
+    change(config);
+    CHECK(hashes.insert(hash(config)).second);
+    CHECK(cell_config(to_json(config), "test") == config);
+  };
+  changed([](CellConfig& c) { c.model = "mlp-3x512"; });
+  changed([](CellConfig& c) { c.dataset.name = "synthetic"; });
+  changed([](CellConfig& c) { c.dataset.checksums["test_batch.bin"] = "9999"; });
+  changed([](CellConfig& c) { c.dataset.train_size = 10; });
+  changed([](CellConfig& c) { c.dataset.test_size = 10; });
+  changed([](CellConfig& c) { c.corruption = data::Corruption::none; });
+  changed([](CellConfig& c) {
+    c.corruption = data::Corruption::partial_labels;
+    c.corruption_probability = 0.5;
+  });
+  changed([](CellConfig& c) { c.corruption = data::Corruption::partial_labels; });
+  changed([](CellConfig& c) { c.corruption_seed = 2; });
+  changed([](CellConfig& c) { c.crop = 32; });
+  changed([](CellConfig& c) { c.random_crop = true; });
+  changed([](CellConfig& c) { c.learning_rate = 0.02; });
+  changed([](CellConfig& c) { c.learning_rate_decay = 0.9; });
+  changed([](CellConfig& c) { c.momentum = 0.8; });
+  changed([](CellConfig& c) { c.weight_decay = 1e-4; });
+  changed([](CellConfig& c) { c.epochs = 5; });
+  changed([](CellConfig& c) { c.batch = 5; });
+  changed([](CellConfig& c) { c.seed = 5; });
+  changed([](CellConfig& c) { c.precision = "tf32"; });
+  changed([](CellConfig& c) { c.device = "cuda"; });
+  changed([](CellConfig& c) { c.stop.loss = 0.5; });
+  changed([](CellConfig& c) { c.stop.epochs = 0; });
+  changed([](CellConfig& c) { c.evaluate_every = 3; });
+  changed([](CellConfig& c) { c.probes = {"norm"}; });
+}
+
+TEST_CASE("The corruption's seed is no part of a run without corruption") {
+  CellConfig a = example(), b = example();
+  a.corruption = b.corruption = data::Corruption::none;
+  b.corruption_seed = 9;
+  CHECK(hash(a) == hash(b));
+}
+
+TEST_CASE("Configurations read back whole, and faults are named") {
+  CHECK(cell_config(to_json(example()), "test") == example());
+  auto broken = to_json(example());
+  broken["optimizer"].erase("batch");
+  CHECK_THROWS_WITH(cell_config(broken, "x/config.json"),
+                    Catch::Matchers::Contains("x/config.json") && Catch::Matchers::Contains("batch"));
+}
+
+TEST_CASE("Differences name the keys") {
+  auto edited = to_json(example());
+  edited["optimizer"]["batch"] = 64;
+  edited.erase("epochs");
+  edited["extra"] = true;
+  CHECK(differences(to_json(example()), edited) ==
+        std::vector<std::string>{"epochs: 100, here missing", "extra: no such key, here true",
+                                 "optimizer.batch: 128, here 64"});
+  CHECK(differences(edited, edited).empty());
+}
+
+TEST_CASE("The parts of a run have seeds of their own") {
+  CellConfig config = example();
+  const Seeds first = seeds_of(config);
+  CHECK(std::set<std::uint64_t>{first.initialize, first.shuffle, first.augment, first.corrupt}.size() == 4);
+  config.seed = 2;
+  CHECK(seeds_of(config).corrupt == first.corrupt);
+  CHECK(seeds_of(config).initialize != first.initialize);
+}

@@ -1,0 +1,104 @@
+// Statistics against tabulated values, and the verdicts made of them.
+#include <shatter/experiments/harness/statistics.h>
+#include <shatter/experiments/harness/verdict.h>
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+
+using namespace shatter::experiments;
+
+TEST_CASE("Student's t quantiles agree with the printed tables") {
+  // freedom, 0.975 quantile, 0.95 quantile
+  const double table[][3] = {{1, 12.7062047, 6.31375151}, {2, 4.30265273, 2.91998558},
+                             {3, 3.18244631, 2.35336343}, {4, 2.77644511, 2.13184679},
+                             {9, 2.26215716, 1.83311293}, {30, 2.04227246, 1.69726089},
+                             {120, 1.97993041, 1.65765090}};
+  for (const auto& [freedom, q975, q95] : table) {
+    CHECK(student_t_quantile(0.975, freedom) == Approx(q975).epsilon(1e-8));
+    CHECK(student_t_quantile(0.95, freedom) == Approx(q95).epsilon(1e-8));
+    CHECK(student_t_quantile(0.025, freedom) == Approx(-q975).epsilon(1e-8));
+    CHECK(student_t_cdf(q975, freedom) == Approx(0.975).epsilon(1e-8));
+  }
+  CHECK(student_t_quantile(0.5, 3) == Approx(0).margin(1e-12));
+  CHECK(student_t_quantile(0.975, 1e7) == Approx(1.959964).epsilon(1e-6));
+  CHECK_THROWS(student_t_quantile(1, 3));
+  CHECK_THROWS(student_t_quantile(0.5, 0));
+}
+
+TEST_CASE("Means, deviations and t-intervals") {
+  const Sample s = summarize({50.0, 51.0, 52.0});
+  CHECK(s.n == 3);
+  CHECK(s.mean == 51.0);
+  CHECK(s.deviation == Approx(1.0));
+  CHECK(s.half_width == Approx(4.30265273 / std::sqrt(3.0)).epsilon(1e-8));
+  CHECK(std::isnan(summarize({}).mean));
+  CHECK(summarize({7}).mean == 7);
+  CHECK(std::isnan(summarize({7}).deviation));
+  CHECK(std::isnan(summarize({7}).half_width));
+  CHECK(summarize({3, 3, 3}).half_width == 0);
+}
+
+TEST_CASE("Wilson intervals") {
+  const Interval half = binomial_interval(50, 100);
+  CHECK(half.low == Approx(0.40383).epsilon(1e-4));
+  CHECK(half.high == Approx(0.59617).epsilon(1e-4));
+  const Interval none = binomial_interval(0, 10);
+  CHECK(none.low == Approx(0).margin(1e-12));
+  CHECK(none.high == Approx(0.27753).epsilon(1e-4));
+  CHECK(binomial_interval(0, 0).high == 1);
+}
+
+namespace {
+
+const Reference reference{.train = 100, .test = 50.5, .target = 50.5, .tolerance = 2,
+                          .train_least = 99.9};
+
+Verdict of(const std::vector<double>& train, const std::vector<double>& test, int diverged = 0) {
+  return verdict(summarize(train), summarize(test), diverged, reference);
+}
+
+}  // namespace
+
+TEST_CASE("Verdicts") {
+  CHECK(of({100, 100, 100}, {50, 50.5, 51}) == Verdict::reproduced);
+  CHECK(of({100, 100, 100}, {52.4, 52.5, 52.4}) == Verdict::reproduced);
+  CHECK(of({100, 100, 100}, {52.6, 52.7, 52.6}) == Verdict::not_reproduced);
+  CHECK(of({100, 100, 100}, {47.1, 47.0, 47.2}) == Verdict::not_reproduced);
+  CHECK(of({99.8, 99.8, 99.8}, {50, 50.5, 51}) == Verdict::not_reproduced);
+}
+
+TEST_CASE("Noise and too few seeds never buy a pass") {
+  CHECK(of({100, 100}, {50.5, 50.5}) == Verdict::inconclusive);
+  CHECK(of({}, {}) == Verdict::inconclusive);
+  CHECK(of({100, 100, 100}, {48, 50.5, 53}) == Verdict::inconclusive);  // half-width 6.2
+  CHECK(of({100, 100, 100}, {30, 40, 50}) == Verdict::inconclusive);
+}
+
+TEST_CASE("Diverged seeds are not dropped") {
+  CHECK(of({100, 100, 100}, {50, 50.5, 51}, 1) == Verdict::not_reproduced);
+  CHECK(of({100, 100}, {50, 50.5}, 1) == Verdict::not_reproduced);
+  CHECK(of({}, {}, 3) == Verdict::not_reproduced);
+  CHECK(of({100}, {50}, 1) == Verdict::inconclusive);
+}
+
+TEST_CASE("A row's own check") {
+  const auto random = [](double train, double test) {
+    return own_check({.random_labels = true, .train = train, .test = test, .test_size = 1000});
+  };
+  CHECK(random(100, 10.3).passed);
+  CHECK(random(99, 13).passed);
+  CHECK(!random(98.9, 10).passed);
+  CHECK(random(98.9, 10).text == "does not fit: training 98.9 % < 99 %");
+  CHECK(!random(100, 20).passed);
+  CHECK(!random(100, 3).passed);
+  const auto labelled = [](double train, double test, std::int64_t size) {
+    return own_check({.random_labels = false, .train = train, .test = test, .test_size = size});
+  };
+  CHECK(labelled(100, 35, 1000).passed);
+  CHECK(labelled(60, 35, 1000).passed);
+  CHECK(!labelled(100, 16, 1000).passed);
+  CHECK(!labelled(100, 20, 20).passed);  // four of twenty may be luck
+  CHECK(!own_check({.random_labels = false, .train = 100, .test = 50, .diverged = 1,
+                    .test_size = 1000}).passed);
+}

@@ -1,0 +1,154 @@
+// Tables: rows from finished runs, in four formats, and reports of kept results.
+#include <shatter/experiments/harness/report.h>
+#include <shatter/experiments/harness/table.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+
+namespace {
+
+Row example_row() {
+  Row row{.name = "mlp/none", .model = "MLP 1x512", .paper = {.train = 100, .test = 50.51,
+          .target = 50.51, .tolerance = 2, .train_least = 99.9}, .full = {}, .quick = {}};
+  row.full.model = row.quick.model = "mlp-1x512";
+  row.quick.dataset.train_size = 2000;
+  row.quick.epochs = 20;
+  return row;
+}
+
+FinishedCell finished(const CellConfig& base, std::uint64_t seed, double train, double test) {
+  FinishedCell cell{.config = base, .result = {}, .seconds = 90, .commit = "abc",
+                    .device = "A CPU", .provenance = "public copies\n", .threads = 2};
+  cell.config.seed = seed;
+  const auto part = [](double percent, std::int64_t size) {
+    return Evaluation{std::llround(percent / 100 * double(size)), size, 0.5};
+  };
+  cell.result = {.epochs = 100, .steps = 39100, .train = part(train, 50000), .test = part(test, 10000)};
+  return cell;
+}
+
+std::vector<FinishedCell> three(const CellConfig& base) {
+  return {finished(base, 1, 100, 50), finished(base, 2, 100, 50.5), finished(base, 3, 100, 51)};
+}
+
+Table example_table() {
+  const Row row = example_row();
+  return {.title = "A table", .rows = {make_report(row, row.full, three(row.full), {}, 3)},
+          .footer = {"commit: abc"}};
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("A full-size row has a verdict and a difference") {
+  const RowReport report = example_table().rows.front();
+  CHECK(report.mark.empty());
+  CHECK(report.test.mean == Approx(50.5));
+  CHECK(report.test.deviation == Approx(0.5));
+  CHECK(report.judgement() == "reproduced");
+  CHECK(report.accepted());
+  const std::string text = render(example_table(), Format::markdown);
+  CHECK(contains(text, "| MLP 1x512 | no | no | true | 100.00 ± 0.00 | 100.00 | 50.50 ± 0.50 | 50.51 "
+                       "| -0.01 | reproduced | 50,000 | 128 | 0.01 | 100 | 3 | 1 min 30 s |"));
+  CHECK(contains(text, "- commit: abc\n"));
+}
+
+TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
+  const Row row = example_row();
+  CHECK(marks(row, row.quick) == "quick");
+  CellConfig config = row.full;
+  CHECK(marks(row, config).empty());
+  config.epochs = 101;
+  CHECK(marks(row, config).empty());
+  config.epochs = 99;
+  CHECK(marks(row, config) == "reduced");
+  config.dataset.name = "synthetic";
+  CHECK(marks(row, config) == "reduced, synthetic");
+  config = row.full;
+  config.dataset.test_size = 5000;
+  CHECK(marks(row, config) == "reduced");
+  config = row.quick;
+  config.dataset.train_size = 100;
+  const RowReport report = make_report(row, config, three(config), {}, 3);
+  CHECK(report.judgement() == "reduced: generalises");
+  CHECK(report.accepted());
+  Table table = example_table();
+  table.rows = {report};
+  CHECK(contains(render(table, Format::markdown), "| 50.51 | - | reduced: generalises |"));
+}
+
+TEST_CASE("Diverged, failed and missing seeds are told") {
+  const Row row = example_row();
+  auto cells = three(row.full);
+  cells[1].result = {.diverged = true, .steps = 7};
+  const RowReport diverged = make_report(row, row.full, cells, {}, 3);
+  CHECK(diverged.judgement() == "1 diverged; not reproduced");
+  CHECK(!diverged.accepted());
+  CHECK(diverged.test.n == 2);
+  const RowReport partial = make_report(row, row.full, {cells[0]}, {"not finished"}, 3);
+  CHECK(partial.judgement() == "not finished; inconclusive");
+  CHECK(!partial.accepted());
+  const RowReport none = make_report(row, row.full, {}, {"failed"}, 3);
+  CHECK(none.judgement() == "failed");
+  CHECK(make_report(row, row.full, {}, {}, 3).judgement() == "not run");
+  Table table = example_table();
+  table.rows = {partial, none};
+  CHECK(contains(render(table, Format::markdown), "| 1 of 3 |"));
+  for (const Format format : {Format::csv, Format::json, Format::latex}) render(table, format);
+}
+
+TEST_CASE("CSV has a header and quoted fields, JSON parses, LaTeX escapes") {
+  Table table = example_table();
+  table.rows[0].notes = {"one, two"};
+  const std::string csv = render(table, Format::csv);
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == 2);
+  CHECK(contains(csv, "\"one, two; reproduced\""));
+  const auto json = nlohmann::json::parse(render(table, Format::json));
+  CHECK(json["rows"][0]["verdict"] == "reproduced");
+  CHECK(json["rows"][0]["test"]["mean"].get<double>() == Approx(50.5));
+  CHECK(json["rows"][0]["runs"].size() == 3);
+  table.rows[0].row.model = "a_b & c";
+  table.rows[0].notes.clear();
+  const std::string latex = render(table, Format::latex);
+  CHECK(contains(latex, "a\\_b \\& c & no"));
+  CHECK(contains(latex, "$50.50 \\pm 0.50$"));
+  CHECK(contains(latex, "\\end{tabular}"));
+}
+
+TEST_CASE("Kept results make one table for each size") {
+  const Row row = example_row();
+  TableProgram program{.info = {.name = "table1", .summary = {}, .examples = {}}, .title = "T",
+                       .rows = {row}, .task = {}};
+  CellConfig reduced = row.full;
+  reduced.dataset.train_size = 5000;
+  auto results = three(row.full);
+  results.push_back(finished(reduced, 1, 100, 40));
+  results.push_back(finished(row.quick, 1, 100, 30));
+  CellConfig stranger = row.full;
+  stranger.model = "other";
+  results.push_back(finished(stranger, 1, 100, 30));
+  const auto tables = kept_tables(program, results);
+  REQUIRE(tables.size() == 3);
+  CHECK(tables[0].title == "T, full size");
+  CHECK(tables[0].rows[0].judgement() == "reproduced");
+  CHECK(contains(tables[1].title, "reduced"));
+  CHECK(contains(render(tables[1], Format::markdown), "table1 --train-size 5000 --device cpu --seeds 1"));
+  CHECK(contains(render(tables[1], Format::markdown), "provenance: \"public copies\""));
+  CHECK(contains(tables[2].title, "quick"));
+}
+
+TEST_CASE("A section of a document is replaced between its marks") {
+  const std::string page = "a\n<!-- table1:begin -->\nold\n<!-- table1:end -->\nb\n";
+  const std::string once = replace_section(page, "table1", "new\n");
+  CHECK(once == "a\n<!-- table1:begin -->\nnew\n<!-- table1:end -->\nb\n");
+  CHECK(replace_section(once, "table1", "new\n") == once);
+  CHECK_THROWS(replace_section(page, "table2", "new\n"));
+}

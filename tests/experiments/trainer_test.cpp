@@ -1,0 +1,200 @@
+// The trainer: the same bits for any number of threads and after any interruption.
+#include <shatter/experiments/harness/trainer.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "tests/experiments/tiny_run.h"
+#include "tests/support/catch.h"
+#include "tests/support/files.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+
+namespace {
+
+/// Everything a run says and ends with, as text.
+struct Trace {
+  std::vector<std::string> lines;
+  std::vector<float> weights;
+  friend bool operator==(const Trace&, const Trace&) = default;
+};
+
+void add_weights(Trainer& trainer, Trace& trace) {
+  for (const auto& [name, tensor] : trainer.state().tensors) {
+    for (const float value : tensor.values<float>()) trace.weights.push_back(value);
+  }
+}
+
+/// Trains to the end from where the trainer stands.
+Trace train(Trainer& trainer, Trace trace = {}) {
+  while (!trainer.finished()) {
+    if (!trainer.epoch_ended()) trace.lines.push_back(std::to_string(trainer.step()));
+    if (trainer.epoch_ended()) trace.lines.push_back(to_json(*trainer.finish_epoch()).dump());
+  }
+  trace.lines.push_back(to_json(*trainer.result()).dump());
+  add_weights(trainer, trace);
+  return trace;
+}
+
+Trainer make(const CellConfig& config) { return Trainer(config, tiny_task(config)); }
+
+Trace trained_on(int threads) {
+  CpuContext context(threads);
+  const CpuContextGuard guard(context);
+  Trainer trainer = make(tiny_config());
+  return train(trainer);
+}
+
+}  // namespace
+
+TEST_CASE("One and two threads train to the same bits") {
+  const Trace one = trained_on(1);
+  CHECK(one.lines.size() == 9 + 3 + 1);
+  CHECK(one == trained_on(2));
+  CHECK(one == trained_on(3));
+}
+
+TEST_CASE("A run taken up after any step ends in the same bits") {
+  const TemporaryFolder folder;
+  Trainer whole = make(tiny_config());
+  const Trace expected = train(whole);
+  for (std::int64_t stop = 0; stop <= 9; ++stop) {
+    for (const bool before_epoch_end : {false, true}) {
+      Trainer first = make(tiny_config());
+      Trace trace;
+      while (first.steps() < stop) {
+        trace.lines.push_back(std::to_string(first.step()));
+        if (first.epoch_ended() && !(before_epoch_end && first.steps() == stop)) {
+          trace.lines.push_back(to_json(*first.finish_epoch()).dump());
+        }
+      }
+      save_safetensors(folder / "state", first.state());
+      Trainer second = make(tiny_config());
+      second.restore(load_safetensors(folder / "state"), "state");
+      INFO("left after step " << stop);
+      CHECK(second.steps() == stop);
+      CHECK(train(second, trace) == expected);
+    }
+  }
+}
+
+TEST_CASE("The schedule is a staircase over epochs, partial last batch included") {
+  CellConfig config = tiny_config();
+  Trainer trainer = make(config);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (int step = 0; step < 3; ++step) {
+      CHECK(trainer.learning_rate() == Approx(config.learning_rate * std::pow(0.95, epoch)));
+      trainer.step();
+    }
+    const auto record = trainer.finish_epoch();
+    CHECK(record->epoch == epoch + 1);
+    CHECK(record->step == 3 * (epoch + 1));
+    CHECK(record->learning_rate == Approx(config.learning_rate * std::pow(0.95, epoch)));
+    CHECK(record->test.has_value());
+    CHECK(record->train.has_value() == (epoch == 2 || record->accuracy >= 0.95));
+  }
+  CHECK(trainer.finished());
+  CHECK(trainer.images() == 120);
+  CHECK_THROWS(trainer.step());
+}
+
+TEST_CASE("Clean and corrupted labels are counted apart") {
+  Trainer trainer = make(tiny_config());
+  while (!trainer.epoch_ended()) trainer.step();
+  const auto record = trainer.finish_epoch();
+  REQUIRE(record->clean_accuracy);
+  REQUIRE(record->corrupted_accuracy);
+  const auto data = tiny_task(tiny_config()).data.train;
+  const auto now = data.labels.values<int>(), before = data.true_labels.values<int>();
+  double clean = 0;
+  for (std::size_t i = 0; i < now.size(); ++i) clean += now[i] == before[i];
+  const double n = double(now.size());
+  CHECK(clean / n * *record->clean_accuracy + (1 - clean / n) * *record->corrupted_accuracy ==
+        Approx(record->accuracy));
+}
+
+TEST_CASE("The corruption stays when only the run's seed changes") {
+  CellConfig config = tiny_config();
+  const auto labels = tiny_task(config).data.train.labels.values<int>();
+  config.seed = 2;
+  CHECK(tiny_task(config).data.train.labels.values<int>() == labels);
+  config.corruption_seed = 2;
+  CHECK(tiny_task(config).data.train.labels.values<int>() != labels);
+  Trainer a = make(tiny_config());
+  config = tiny_config();
+  config.seed = 2;
+  Trainer b = make(config);
+  CHECK(a.step() != b.step());
+}
+
+TEST_CASE("A run that fits stops early, and not before") {
+  CellConfig config = tiny_config();
+  config.corruption = data::Corruption::none;
+  config.random_crop = false;
+  config.weight_decay = 0;
+  config.epochs = 300;
+  config.stop = {.loss = 0.05, .epochs = 3};
+  Trainer trainer = make(config);
+  int fitted = 0;
+  while (!trainer.finished()) {
+    while (!trainer.epoch_ended()) trainer.step();
+    const auto record = trainer.finish_epoch();
+    const double accuracy = record->train ? record->train->accuracy() : record->accuracy;
+    fitted = accuracy == 1 && record->loss < 0.05 ? fitted + 1 : 0;
+    CHECK(trainer.finished() == (fitted == 3 || record->epoch == 300));
+  }
+  const auto result = trainer.result();
+  CHECK(result->stopped_early);
+  CHECK(result->train.accuracy() == 1);
+  CHECK(result->epochs < 300);
+}
+
+TEST_CASE("A loss that is not finite leaves the run as it was") {
+  CellConfig config = tiny_config();
+  config.learning_rate = 1e30;
+  Trainer trainer = make(config);
+  double loss = 0;
+  Trace before, after;
+  while (std::isfinite(loss) && !trainer.finished()) {
+    before = {};
+    add_weights(trainer, before);
+    loss = trainer.step();
+    if (trainer.epoch_ended()) trainer.finish_epoch();
+  }
+  REQUIRE(!std::isfinite(loss));
+  add_weights(trainer, after);
+  CHECK(after == before);
+  const RunResult result = trainer.diverged();
+  CHECK(result.diverged);
+  CHECK(result.steps == trainer.steps());
+  CHECK(std::isfinite(result.last_loss));
+}
+
+TEST_CASE("A cancelled evaluation changes nothing") {
+  Trainer trainer = make(tiny_config());
+  while (!trainer.epoch_ended()) trainer.step();
+  CHECK(!trainer.finish_epoch([] { return true; }));
+  CHECK(trainer.epoch_ended());
+  CHECK(trainer.epoch() == 0);
+  CHECK(trainer.finish_epoch());
+  CHECK(trainer.epoch() == 1);
+}
+
+TEST_CASE("States of other models are refused unchanged") {
+  Trainer trainer = make(tiny_config());
+  const NamedTensors good = trainer.state();
+  NamedTensors bad = good;
+  bad.metadata["epoch"] = "17";
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("outside the run") != std::string::npos);
+  bad.metadata["epoch"] = "x";
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("epoch") != std::string::npos);
+  bad = good;
+  bad.tensors.erase(bad.tensors.begin());
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("no tensor") != std::string::npos);
+  bad = good;
+  bad.tensors.begin()->second = Tensor::zeros({3});
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("expected") != std::string::npos);
+  CHECK(trainer.steps() == 0);
+}
