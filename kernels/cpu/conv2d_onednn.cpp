@@ -22,7 +22,7 @@ using dnnl::memory;
 
 enum class Direction : std::int64_t { forward, forward_bias, backward_data, backward_weight };
 
-using Key = std::array<std::int64_t, 16>;
+using Key = std::array<std::int64_t, 14>;
 
 Key key_of(const Conv2dGeometry& g, Direction direction) {
   const Windows& win = g.windows;
@@ -40,9 +40,7 @@ Key key_of(const Conv2dGeometry& g, Direction direction) {
           pad.left,
           pad.right,
           g.c,
-          g.k,
-          g.x_step(),
-          g.y_step()};
+          g.k};
 }
 
 // What one chunk executes, and the layouts it wants.
@@ -53,17 +51,16 @@ struct Plan {
   std::optional<dnnl::reorder> reorder;  // KRSC to w, or back for the weight gradient
 };
 
-// x and y have NHWC strides with their pitch; the weights' layout is oneDNN's choice.
+// x and y are packed NHWC: for pitched images oneDNN has only its slow reference. The weights'
+// layout is oneDNN's choice.
 Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction direction) {
   const Windows& win = g.windows;
-  const auto image = [&](std::int64_t channels, std::int64_t h, std::int64_t w,
-                         std::int64_t pitch) {
-    return memory::desc({win.n, channels, h, w}, memory::data_type::f32,
-                        memory::dims{h * w * pitch, 1, w * pitch, pitch});
+  const auto image = [&](std::int64_t channels, std::int64_t h, std::int64_t w) {
+    return memory::desc({win.n, channels, h, w}, memory::data_type::f32, memory::format_tag::nhwc);
   };
   Plan plan;
-  plan.x = image(g.c, win.h, win.w, g.x_step());
-  plan.y = image(g.k, win.out_h(), win.out_w(), g.y_step());
+  plan.x = image(g.c, win.h, win.w);
+  plan.y = image(g.k, win.out_h(), win.out_w());
   const memory::dims w_dims{g.k, g.c, win.r, win.s};
   const memory::desc any(w_dims, memory::data_type::f32, memory::format_tag::any);
   plan.w_krsc = memory::desc(w_dims, memory::data_type::f32,
@@ -173,6 +170,50 @@ memory make_memory(const dnnl::engine& engine, const memory::desc& desc, const f
   return memory(desc, engine, const_cast<float*>(data));
 }
 
+// A chunk of images as oneDNN wants it: where it lies if packed, else a packed copy.
+class PackedImages {
+ public:
+  PackedImages(float* images, std::int64_t pixels, std::int64_t channels, std::int64_t step)
+      : images_(images), pixels_(pixels), channels_(channels), step_(step) {
+    if (step != channels) copy_.emplace(pixels * channels);
+  }
+
+  float* data() const { return copy_ ? copy_->data() : images_; }
+
+  void load() const {
+    if (!copy_) return;
+    for (std::int64_t i = 0; i < pixels_; ++i)
+      std::copy_n(images_ + i * step_, channels_, copy_->data() + i * channels_);
+  }
+  void store() const {
+    if (!copy_) return;
+    for (std::int64_t i = 0; i < pixels_; ++i)
+      std::copy_n(copy_->data() + i * channels_, channels_, images_ + i * step_);
+  }
+
+ private:
+  float* images_;
+  std::int64_t pixels_, channels_, step_;
+  std::optional<Workspace<float>> copy_;
+};
+
+// The images of chunk `chunk` in x or dx, and in y or dy.
+PackedImages x_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
+                      const float* x) {
+  const std::int64_t image = g.windows.h * g.windows.w, first = chunk * chunks.images;
+  const std::int64_t images = std::min(chunks.images, g.windows.n - first);
+  return PackedImages(const_cast<float*>(x) + first * image * g.x_step(), images * image, g.c,
+                      g.x_step());
+}
+
+PackedImages y_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
+                      const float* y) {
+  const std::int64_t image = g.windows.out_h() * g.windows.out_w(), first = chunk * chunks.images;
+  const std::int64_t images = std::min(chunks.images, g.windows.n - first);
+  return PackedImages(const_cast<float*>(y) + first * image * g.y_step(), images * image, g.k,
+                      g.y_step());
+}
+
 // Weights in the layout of the plan: KRSC itself, or reordered into `space`.
 memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const float* w,
                          std::optional<Workspace<float>>& space) {
@@ -209,18 +250,18 @@ void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const f
     const memory last_weights = chunks.last->w == chunks.whole->w
                                     ? weights
                                     : reordered_weights(state.engine, *chunks.last, w, last_space);
-    const Windows& win = g.windows;
-    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
-    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
+      const PackedImages in = x_images(g, chunks, i, x), out = y_images(g, chunks, i, y);
+      in.load();
       std::unordered_map<int, memory> arguments{
-          {DNNL_ARG_SRC, make_memory(state.engine, plan.x, x + i * x_chunk)},
+          {DNNL_ARG_SRC, make_memory(state.engine, plan.x, in.data())},
           {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
-          {DNNL_ARG_DST, make_memory(state.engine, plan.y, y + i * y_chunk)}};
+          {DNNL_ARG_DST, make_memory(state.engine, plan.y, out.data())}};
       if (bias) arguments.emplace(DNNL_ARG_BIAS, make_memory(state.engine, plan.bias, bias));
       execute(state.engine, plan, std::move(arguments));
+      out.store();
     });
   });
 }
@@ -235,16 +276,16 @@ void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, c
     const memory last_weights = chunks.last->w == chunks.whole->w
                                     ? weights
                                     : reordered_weights(state.engine, *chunks.last, w, last_space);
-    const Windows& win = g.windows;
-    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
-    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
+      const PackedImages in = y_images(g, chunks, i, dy), out = x_images(g, chunks, i, dx);
+      in.load();
       execute(state.engine, plan,
-              {{DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, dy + i * y_chunk)},
+              {{DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, in.data())},
                {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
-               {DNNL_ARG_DIFF_SRC, make_memory(state.engine, plan.x, dx + i * x_chunk)}});
+               {DNNL_ARG_DIFF_SRC, make_memory(state.engine, plan.x, out.data())}});
+      out.store();
     });
   });
 }
@@ -257,10 +298,7 @@ void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g,
     const Chunks chunks =
         make_chunks(state, g, Direction::backward_weight,
                     ceil_div(g.windows.n, std::min<std::int64_t>(8, g.windows.n)));
-    const Windows& win = g.windows;
-    const std::int64_t x_chunk = chunks.images * win.h * win.w * g.x_step();
-    const std::int64_t y_chunk = chunks.images * win.out_h() * win.out_w() * g.y_step();
-    const std::int64_t krsc = g.k * win.r * win.s * g.c;
+    const std::int64_t krsc = g.k * g.windows.r * g.windows.s * g.c;
     const bool one_layout = chunks.last->w == chunks.whole->w;
     // With unlike layouts every chunk is turned to KRSC before the sum.
     const bool early = !one_layout && (chunks.whole->reorder || chunks.last->reorder);
@@ -278,9 +316,12 @@ void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g,
         raw = space->data();
       }
       const memory weights = make_memory(state.engine, plan.w, raw);
+      const PackedImages images = x_images(g, chunks, i, x), gradients = y_images(g, chunks, i, dy);
+      images.load();
+      gradients.load();
       execute(state.engine, plan,
-              {{DNNL_ARG_SRC, make_memory(state.engine, plan.x, x + i * x_chunk)},
-               {DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, dy + i * y_chunk)},
+              {{DNNL_ARG_SRC, make_memory(state.engine, plan.x, images.data())},
+               {DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, gradients.data())},
                {DNNL_ARG_DIFF_WEIGHTS, weights}});
       if (early) {
         dnnl::stream stream(state.engine);

@@ -1,0 +1,95 @@
+// Matrix products against three loops.
+#include <shatter/kernels/matmul.h>
+
+#include "tests/support/buffer.h"
+#include "tests/support/catch.h"
+#include "tests/support/tolerance.h"
+
+using namespace shatter;
+using namespace shatter::kernels;
+using namespace shatter::test;
+
+namespace {
+
+template <class T>
+void compare(MatmulGeometry g, T alpha, T beta, std::int64_t gap) {
+  CAPTURE(g.m, g.n, g.k, g.transpose_a, g.transpose_b, double(alpha), double(beta), gap);
+  const std::int64_t a_rows = g.transpose_a ? g.k : g.m, a_columns = g.transpose_a ? g.m : g.k;
+  const std::int64_t b_rows = g.transpose_b ? g.n : g.k, b_columns = g.transpose_b ? g.k : g.n;
+  const auto a = random_values<T>(a_rows * a_columns, 1);
+  const auto b = random_values<T>(b_rows * b_columns, 2);
+  const auto c = beta == T(0) ? Guarded<T>(g.m * g.n).values() : random_values<T>(g.m * g.n, 3);
+  std::vector<double> expected;
+  for (std::int64_t i = 0; i < g.m; ++i)
+    for (std::int64_t j = 0; j < g.n; ++j) {
+      double sum = 0;
+      for (std::int64_t l = 0; l < g.k; ++l)
+        sum += double(a[static_cast<std::size_t>(g.transpose_a ? l * g.m + i : i * g.k + l)]) *
+               double(b[static_cast<std::size_t>(g.transpose_b ? j * g.k + l : l * g.n + j)]);
+      const double old =
+          beta == T(0) ? 0 : double(beta) * double(c[static_cast<std::size_t>(i * g.n + j)]);
+      expected.push_back(double(alpha) * sum + old);
+    }
+  if (gap) {
+    g.lda = a_columns + gap;
+    g.ldb = b_columns + gap + 1;
+    g.ldc = g.n + gap + 2;
+  }
+  const auto as = spread(a, a_columns, a_columns + (gap ? gap : 0));
+  const auto bs = spread(b, b_columns, b_columns + (gap ? gap + 1 : 0));
+  const std::int64_t c_step = g.n + (gap ? gap + 2 : 0);
+  const auto cs = spread(c, g.n, c_step);
+  const auto y = on_threads_from<T>(cs, [&](CpuContext& context, T* out) {
+    matmul(context, g, alpha, as.data(), bs.data(), beta, out);
+  });
+  require_close(gather(y, g.n, c_step), expected, double(g.k));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", float, double) {
+  using T = TestType;
+  for (const bool transpose_a : {false, true})
+    for (const bool transpose_b : {false, true})
+      for (const auto& size : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                       {31, 33, 32},
+                                                                       {1, 33, 70},
+                                                                       {70, 1, 33},
+                                                                       {5, 300, 17},
+                                                                       {301, 10, 65},
+                                                                       {130, 520, 33}}) {
+        const MatmulGeometry g{size[0], size[1], size[2], transpose_a, transpose_b};
+        compare<T>(g, 1, 0, 0);
+        compare<T>(g, T(0.5), 2, 3);
+        compare<T>(g, -1, 1, 0);
+      }
+}
+
+TEMPLATE_TEST_CASE("matmul with leading dimensions does not read or write the gaps", "", float,
+                   double) {
+  compare<TestType>({65, 257, 40, false, true}, 1, 0, 5);
+  compare<TestType>({257, 65, 40, true, false}, 1, 0, 5);
+}
+
+TEMPLATE_TEST_CASE("matmul without inner dimension scales c", "", float, double) {
+  compare<TestType>({3, 5, 0}, 1, 0, 0);
+  compare<TestType>({3, 5, 0}, 1, 2, 0);
+  compare<TestType>({0, 5, 4}, 1, 0, 0);
+}
+
+TEMPLATE_TEST_CASE("add_bias adds to every row, also in place", "", float, double) {
+  using T = TestType;
+  for (const std::int64_t columns : {1, 31, 1003}) {
+    const std::int64_t rows = 33;
+    const auto x = integer_values<T>(rows * columns, 1), bias = integer_values<T>(columns, 2);
+    std::vector<T> expected = x;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      expected[i] += bias[i % static_cast<std::size_t>(columns)];
+    REQUIRE(on_threads<T>(rows * columns, [&](CpuContext& context, T* y) {
+              add_bias(context, rows, columns, x.data(), bias.data(), y);
+            }) == expected);
+    REQUIRE(on_threads_from<T>(x, [&](CpuContext& context, T* y) {
+              add_bias(context, rows, columns, y, bias.data(), y);
+            }) == expected);
+  }
+}

@@ -1,0 +1,100 @@
+// Guarded memory for kernel outputs, and runs of one kernel on 1, 2 and 3 threads.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include <shatter/kernels/context.h>
+
+#include "tests/support/catch.h"
+
+namespace shatter::test {
+
+/// n elements between two canaries. Every byte starts as 0xFF, which is NaN in both floating types.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(std::int64_t n) : n_(static_cast<std::size_t>(n)), bytes_(size(n_), 0xA5) {
+    std::fill(bytes_.begin() + margin, bytes_.end() - margin, static_cast<unsigned char>(0xFF));
+  }
+  explicit Guarded(const std::vector<T>& values)
+      : Guarded(static_cast<std::int64_t>(values.size())) {
+    if (n_) std::memcpy(data(), values.data(), n_ * sizeof(T));
+  }
+
+  T* data() { return reinterpret_cast<T*>(bytes_.data() + margin); }
+  std::vector<T> values() { return std::vector<T>(data(), data() + n_); }
+
+  /// Whether nothing outside the n elements was written.
+  bool intact() const {
+    for (std::size_t i = 0; i < margin; ++i)
+      if (bytes_[i] != 0xA5 || bytes_[bytes_.size() - 1 - i] != 0xA5) return false;
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t margin = 256;
+  static std::size_t size(std::size_t n) { return n * sizeof(T) + 2 * margin; }
+
+  std::size_t n_;
+  std::vector<unsigned char> bytes_;
+};
+
+/// Contexts of 1, 2 and 3 threads.
+inline std::array<CpuContext*, 3> contexts() {
+  static CpuContext one(1), two(2), three(3);
+  return {&one, &two, &three};
+}
+
+/// run(context, y) on each context, y starting as `initial`: requires equal bits and whole
+/// canaries, returns y.
+template <class T, class Run>
+std::vector<T> on_threads_from(const std::vector<T>& initial, Run run) {
+  std::vector<T> result;
+  for (CpuContext* context : contexts()) {
+    Guarded<T> y(initial);
+    run(*context, y.data());
+    CAPTURE(context->threads());
+    REQUIRE(y.intact());
+    const std::vector<T> values = y.values();
+    if (context->threads() == 1)
+      result = values;
+    else
+      REQUIRE((values.empty() ||
+               std::memcmp(values.data(), result.data(), values.size() * sizeof(T)) == 0));
+  }
+  return result;
+}
+
+/// The same for n elements that start as NaN.
+template <class T, class Run>
+std::vector<T> on_threads(std::int64_t n, Run run) {
+  return on_threads_from<T>(Guarded<T>(n).values(), run);
+}
+
+/// Packed rows spread to a pitch, NaN (0xFF bytes) in the gaps.
+template <class T>
+std::vector<T> spread(const std::vector<T>& packed, std::int64_t channels, std::int64_t pitch) {
+  const std::int64_t rows = channels ? static_cast<std::int64_t>(packed.size()) / channels : 0;
+  std::vector<T> result = Guarded<T>(rows * pitch).values();
+  for (std::int64_t i = 0; i < rows; ++i)
+    std::copy_n(packed.begin() + i * channels, channels, result.begin() + i * pitch);
+  return result;
+}
+
+/// The rows packed again; requires that the gaps still hold 0xFF bytes.
+template <class T>
+std::vector<T> gather(const std::vector<T>& pitched, std::int64_t channels, std::int64_t pitch) {
+  std::vector<T> result;
+  const T untouched = Guarded<T>(1).values()[0];
+  for (std::size_t i = 0; i < pitched.size(); ++i)
+    if (static_cast<std::int64_t>(i) % pitch < channels)
+      result.push_back(pitched[i]);
+    else
+      REQUIRE(std::memcmp(&pitched[i], &untouched, sizeof(T)) == 0);
+  return result;
+}
+
+}  // namespace shatter::test
