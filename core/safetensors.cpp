@@ -109,6 +109,8 @@ class Reader {
     const std::string_view header = bytes_.substr(8, length);
     data_ = bytes_.substr(8 + length);
     if (header.empty() || header.front() != '{') fault("header does not begin with {");
+    // The JSON parser would take it for the end and leave the rest unread.
+    if (header.find('\0') != header.npos) fault("header is not valid JSON: it has a zero byte");
 
     // The parser keeps the last of equal keys; the format forbids them.
     std::vector<std::set<std::string>> keys;

@@ -112,7 +112,7 @@ TEST_CASE("safetensors: every type, shape and name survives") {
                      {"i32", Tensor::from(i32, {2, 1})},
                      {"i64", Tensor::from(i64, {2})},
                      {"scalar", Tensor::from<float>({7}, {})},
-                     {"empty", Tensor::from<float>({}, {3, 0, 2})},
+                     {"empty", Tensor::empty({3, 0, 2})},
                      {"", Tensor::from<float>({8}, {1})},
                      {"Größe \"/\\\n\x01", Tensor::from<float>({9}, {1})}};
   content.metadata = {{"", "empty key"}, {"two", "lines\nand \u00fcml\u00e4ute"}};
