@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <shatter/core/file.h>
+#include <shatter/core/file_shape.h>
 
 namespace shatter {
 namespace {
@@ -194,24 +195,16 @@ Tensor load_npy(const std::filesystem::path& path) {
     fail(ErrorKind::data, name, ": Fortran order; save it with numpy.ascontiguousarray(x)");
   }
 
+  const auto expected = bytes_of_shape(*header.shape, dtype);
+  if (!expected) fail(ErrorKind::data, name, ": the shape's number of bytes overflows");
   const Shape shape(*header.shape);
-  std::int64_t product = std::int64_t(size_of(dtype));
-  bool empty = false;
-  for (const std::int64_t dim : *header.shape) {
-    if (dim == 0)
-      empty = true;
-    else if (__builtin_mul_overflow(product, dim, &product)) {
-      fail(ErrorKind::data, name, ": shape ", shape.str(), " overflows");
-    }
-  }
-  const std::size_t expected = empty ? 0 : std::size_t(product);
   const std::size_t data = bytes.size() - begin - length;
-  if (data != expected) {
+  if (data != *expected) {
     fail(ErrorKind::data, name, ": ", data, " bytes of elements, shape ", shape.str(), " of ",
-         *header.descr, " needs ", expected);
+         *header.descr, " needs ", *expected);
   }
   Tensor x = Tensor::empty(shape, dtype);
-  if (expected > 0) std::memcpy(x.raw(), bytes.data() + begin + length, expected);
+  if (data > 0) std::memcpy(x.raw(), bytes.data() + begin + length, data);
   return x;
 }
 

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <shatter/core/file.h>
+#include <shatter/core/file_shape.h>
 
 namespace shatter {
 namespace {
@@ -45,6 +46,13 @@ std::string shown(std::string_view words) {
     result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   }
   return result + (words.size() > limit ? "...\"" : "\"");
+}
+
+/// As Shape's, which refuses to hold what a hostile file may say.
+std::string text_of(const std::vector<std::int64_t>& dims) {
+  std::string result = "[";
+  for (const std::int64_t dim : dims) result += text(result.size() > 1 ? ", " : "", dim);
+  return result + "]";
 }
 
 /// The header's entry of one tensor.
@@ -101,6 +109,8 @@ class Reader {
     const std::string_view header = bytes_.substr(8, length);
     data_ = bytes_.substr(8 + length);
     if (header.empty() || header.front() != '{') fault("header does not begin with {");
+    // The JSON parser would take it for the end and leave the rest unread.
+    if (header.find('\0') != header.npos) fault("header is not valid JSON: it has a zero byte");
 
     // The parser keeps the last of equal keys; the format forbids them.
     std::vector<std::set<std::string>> keys;
@@ -155,10 +165,11 @@ class Reader {
       fault(who, " ends at byte ", e.end, ", but the file has only ", data_.size(),
             " bytes of data");
     }
-    const std::uint64_t expected = byte_count(who, e);
-    if (e.end - e.begin != expected) {
-      fault(who, " has ", e.end - e.begin, " bytes, its shape ", Shape(e.dims).str(), " of ",
-            tag_of(e.dtype), " needs ", expected);
+    const auto expected = bytes_of_shape(e.dims, e.dtype);
+    if (!expected) fault(who, ": shape ", text_of(e.dims), " overflows");
+    if (e.end - e.begin != *expected) {
+      fault(who, " has ", e.end - e.begin, " bytes, its shape ", text_of(e.dims), " of ",
+            tag_of(e.dtype), " needs ", *expected);
     }
     return e;
   }
@@ -187,21 +198,6 @@ class Reader {
       result.push_back(dim.get<std::int64_t>());
     }
     return result;
-  }
-
-  /// Bytes of the shape. Zeros are left out of the overflow check's product, so that no later
-  /// product of some of the dimensions can overflow either.
-  std::uint64_t byte_count(const std::string& who, const Entry& e) const {
-    std::int64_t product = std::int64_t(size_of(e.dtype));
-    bool empty = false;
-    for (const std::int64_t dim : e.dims) {
-      if (dim == 0)
-        empty = true;
-      else if (__builtin_mul_overflow(product, dim, &product)) {
-        fault(who, ": shape ", Shape(e.dims).str(), " overflows");
-      }
-    }
-    return empty ? 0 : std::uint64_t(product);
   }
 
   /// The tensors must cover the data exactly once.

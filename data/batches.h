@@ -39,7 +39,7 @@ struct BatchOptions {
   bool shuffle = true;  ///< the epoch's permutation is a function of (seed, epoch)
   bool drop_last = false;
   std::int64_t first = 0;  ///< batches to skip: for resuming inside an epoch
-  Pipeline input;
+  Pipeline input = {};
 };
 
 /// A range over the batches of one epoch: for (auto [x, y, index] : batches(train, {...})).

@@ -133,7 +133,7 @@ void get(const Download& what, const DownloadFile& file, const fs::path& folder,
   if (log) *log << what.name << ": fetching " << file.url << '\n' << std::flush;
   fs::create_directories(home);
   const Scratch part(home / (name + ".part"));
-  fetch(what, file, part.path(), log != nullptr);
+  fetch(what, file, part.path(), log && ::isatty(STDERR_FILENO));
   if (file.unpack)
     unpack(what, part.path(), folder, log);
   else

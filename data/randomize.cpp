@@ -2,13 +2,14 @@
 // other images, the threads or the order of work.
 #include <shatter/data/randomize.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numbers>
 #include <utility>
 
 #include <shatter/core/random.h>
+#include <shatter/kernels/functions.h>
 
 namespace shatter::data {
 namespace {
@@ -83,14 +84,6 @@ void permute_for_image(std::uint64_t seed, std::uint32_t image, std::vector<std:
     const std::size_t half = i % 2 * 2;
     std::swap(order[i], order[below(i + 1, words[half], words[half + 1])]);
   }
-}
-
-/// Two independent standard normal numbers (Box and Muller).
-std::pair<double, double> normal_pair(const Words4& words) {
-  const double u = 1 - uniform_double(words[0], words[1]);  // in (0, 1]: its logarithm is finite
-  const double radius = std::sqrt(-2 * std::log(u));
-  const double angle = 2 * std::numbers::pi * uniform_double(words[2], words[3]);
-  return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
 }  // namespace
@@ -221,7 +214,7 @@ Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistic
         auto* y = reinterpret_cast<float*>(result_);
         const auto index = static_cast<std::uint32_t>(first_index + i);
         for (std::uint32_t k = 0; k < values; k += 2) {
-          const auto [even, odd] = normal_pair(random_words(key, index, k / 2));
+          const auto [even, odd] = kernels::normal_pair(random_words(key, index, k / 2));
           const auto value = [&](std::uint32_t place, double normal) {
             const std::size_t c = place % channels;
             return static_cast<float>(statistics.mean[c] + statistics.deviation[c] * normal);

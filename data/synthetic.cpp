@@ -1,7 +1,7 @@
 // Procedurally drawn images for trying everything without a data set: 10 classes of local shapes.
 //
-// Image i shows the shape of class i % 10 once, at a random place, turned by up to 17 degrees, 10 to
-// 20 pixels wide, in a random colour on a background that runs between two other random colours,
+// Image i shows the shape of class i % 10 once, at a random place, turned by up to 17 degrees, 10
+// to 20 pixels wide, in a random colour on a background that runs between two other random colours,
 // with five small rectangles of clutter and noise over it. Only the local shape tells the class,
 // so that weights shared over places learn it easily, weights tied to places hardly.
 #include <shatter/data/dataset.h>

@@ -123,10 +123,10 @@ TEST_CASE("npy: what cannot be read is said") {
              Contains("8 bytes") && Contains("needs 12"));
   CHECK_THAT(dict("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }"),
              Contains("needs 4"));
-  CHECK_THAT(dict("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,), }"),
-             Contains("shape"));
+  CHECK_THAT(dict("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,), }"), Contains("shape"));
   CHECK_THAT(dict("{'descr': '<f4', 'fortran_order': False, "
-                  "'shape': (4611686018427387904, 4, 0), }", 0),
+                  "'shape': (4611686018427387904, 4, 0), }",
+                  0),
              Contains("overflow"));
   CHECK_THAT(dict("{'descr': '<f4', 'fortran_order': False, "
                   "'shape': (99999999999999999999,), }"),
