@@ -9,8 +9,8 @@ using namespace shatter::experiments;
 
 namespace {
 
-constexpr CellProgress halfway{.epoch = 1, .epochs = 4, .images = 2000, .total = 4000, .loss = 1.25,
-                               .accuracy = 0.5};
+constexpr CellProgress halfway{
+    .epoch = 1, .epochs = 4, .images = 2000, .total = 4000, .loss = 1.25, .accuracy = 0.5};
 
 }  // namespace
 

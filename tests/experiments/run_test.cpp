@@ -13,7 +13,9 @@ using Status = Outcome::Status;
 
 namespace {
 
-Cell tiny_cell() { return {tiny_config(), "tiny", tiny_task}; }
+Cell tiny_cell() {
+  return {tiny_config(), "tiny", tiny_task};
+}
 
 RunSettings settings(const std::filesystem::path& runs) {
   RunSettings s;

@@ -10,9 +10,9 @@ using namespace shatter::experiments;
 
 TEST_CASE("Student's t quantiles agree with the printed tables") {
   // freedom, 0.975 quantile, 0.95 quantile
-  const double table[][3] = {{1, 12.7062047, 6.31375151}, {2, 4.30265273, 2.91998558},
-                             {3, 3.18244631, 2.35336343}, {4, 2.77644511, 2.13184679},
-                             {9, 2.26215716, 1.83311293}, {30, 2.04227246, 1.69726089},
+  const double table[][3] = {{1, 12.7062047, 6.31375151},  {2, 4.30265273, 2.91998558},
+                             {3, 3.18244631, 2.35336343},  {4, 2.77644511, 2.13184679},
+                             {9, 2.26215716, 1.83311293},  {30, 2.04227246, 1.69726089},
                              {120, 1.97993041, 1.65765090}};
   for (const auto& [freedom, q975, q95] : table) {
     CHECK(student_t_quantile(0.975, freedom) == Approx(q975).epsilon(1e-8));
@@ -51,8 +51,8 @@ TEST_CASE("Wilson intervals") {
 
 namespace {
 
-const Reference reference{.train = 100, .test = 50.5, .target = 50.5, .tolerance = 2,
-                          .train_least = 99.9};
+const Reference reference{
+    .train = 100, .test = 50.5, .target = 50.5, .tolerance = 2, .train_least = 99.9};
 
 Verdict of(const std::vector<double>& train, const std::vector<double>& test, int diverged = 0) {
   return verdict(summarize(train), summarize(test), diverged, reference);
@@ -99,6 +99,7 @@ TEST_CASE("A row's own check") {
   CHECK(labelled(60, 35, 1000).passed);
   CHECK(!labelled(100, 16, 1000).passed);
   CHECK(!labelled(100, 20, 20).passed);  // four of twenty may be luck
-  CHECK(!own_check({.random_labels = false, .train = 100, .test = 50, .diverged = 1,
-                    .test_size = 1000}).passed);
+  CHECK(!own_check(
+             {.random_labels = false, .train = 100, .test = 50, .diverged = 1, .test_size = 1000})
+             .passed);
 }

@@ -13,8 +13,12 @@ using namespace shatter::experiments;
 namespace {
 
 Row example_row() {
-  Row row{.name = "mlp/none", .model = "MLP 1x512", .paper = {.train = 100, .test = 50.51,
-          .target = 50.51, .tolerance = 2, .train_least = 99.9}, .full = {}, .quick = {}};
+  Row row{
+      .name = "mlp/none",
+      .model = "MLP 1x512",
+      .paper = {.train = 100, .test = 50.51, .target = 50.51, .tolerance = 2, .train_least = 99.9},
+      .full = {},
+      .quick = {}};
   row.full.model = row.quick.model = "mlp-1x512";
   row.quick.dataset.train_size = 2000;
   row.quick.epochs = 20;
@@ -22,13 +26,19 @@ Row example_row() {
 }
 
 FinishedCell finished(const CellConfig& base, std::uint64_t seed, double train, double test) {
-  FinishedCell cell{.config = base, .result = {}, .seconds = 90, .commit = "abc",
-                    .device = "A CPU", .provenance = "public copies\n", .threads = 2};
+  FinishedCell cell{.config = base,
+                    .result = {},
+                    .seconds = 90,
+                    .commit = "abc",
+                    .device = "A CPU",
+                    .provenance = "public copies\n",
+                    .threads = 2};
   cell.config.seed = seed;
   const auto part = [](double percent, std::int64_t size) {
     return Evaluation{std::llround(percent / 100 * double(size)), size, 0.5};
   };
-  cell.result = {.epochs = 100, .steps = 39100, .train = part(train, 50000), .test = part(test, 10000)};
+  cell.result = {
+      .epochs = 100, .steps = 39100, .train = part(train, 50000), .test = part(test, 10000)};
   return cell;
 }
 
@@ -38,7 +48,8 @@ std::vector<FinishedCell> three(const CellConfig& base) {
 
 Table example_table() {
   const Row row = example_row();
-  return {.title = "A table", .rows = {make_report(row, row.full, three(row.full), {}, 3)},
+  return {.title = "A table",
+          .rows = {make_report(row, row.full, three(row.full), {}, 3)},
           .footer = {"commit: abc"}};
 }
 
@@ -56,8 +67,9 @@ TEST_CASE("A full-size row has a verdict and a difference") {
   CHECK(report.judgement() == "reproduced");
   CHECK(report.accepted());
   const std::string text = render(example_table(), Format::markdown);
-  CHECK(contains(text, "| MLP 1x512 | no | no | true | 100.00 ± 0.00 | 100.00 | 50.50 ± 0.50 | 50.51 "
-                       "| -0.01 | reproduced | 50,000 | 128 | 0.01 | 100 | 3 | 1 min 30 s |"));
+  CHECK(contains(text,
+                 "| MLP 1x512 | no | no | true | 100.00 ± 0.00 | 100.00 | 50.50 ± 0.50 | 50.51 "
+                 "| -0.01 | reproduced | 50,000 | 128 | 0.01 | 100 | 3 | 1 min 30 s |"));
   CHECK(contains(text, "- commit: abc\n"));
 }
 
@@ -125,8 +137,10 @@ TEST_CASE("CSV has a header and quoted fields, JSON parses, LaTeX escapes") {
 
 TEST_CASE("Kept results make one table for each size") {
   const Row row = example_row();
-  TableProgram program{.info = {.name = "table1", .summary = {}, .examples = {}}, .title = "T",
-                       .rows = {row}, .task = {}};
+  TableProgram program{.info = {.name = "table1", .summary = {}, .examples = {}},
+                       .title = "T",
+                       .rows = {row},
+                       .task = {}};
   CellConfig reduced = row.full;
   reduced.dataset.train_size = 5000;
   auto results = three(row.full);
@@ -140,7 +154,8 @@ TEST_CASE("Kept results make one table for each size") {
   CHECK(tables[0].title == "T, full size");
   CHECK(tables[0].rows[0].judgement() == "reproduced");
   CHECK(contains(tables[1].title, "reduced"));
-  CHECK(contains(render(tables[1], Format::markdown), "table1 --train-size 5000 --device cpu --seeds 1"));
+  CHECK(contains(render(tables[1], Format::markdown),
+                 "table1 --train-size 5000 --device cpu --seeds 1"));
   CHECK(contains(render(tables[1], Format::markdown), "provenance: \"public copies\""));
   CHECK(contains(tables[2].title, "quick"));
 }

@@ -23,8 +23,8 @@ inline shatter::experiments::TrainingTask tiny_task(
     const shatter::experiments::CellConfig& config) {
   using namespace shatter;
   static const auto source = experiments::DataSource::synthetic(64, 30);
-  experiments::TrainingTask task{.model = experiments::mlp(1, 16), .decayed = {},
-                                 .data = source.load(config), .probes = {}};
+  experiments::TrainingTask task{
+      .model = experiments::mlp(1, 16), .decayed = {}, .data = source.load(config), .probes = {}};
   task.decayed = {named_parameters(task.model).front()};
   return task;
 }

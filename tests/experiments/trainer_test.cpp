@@ -38,7 +38,9 @@ Trace train(Trainer& trainer, Trace trace = {}) {
   return trace;
 }
 
-Trainer make(const CellConfig& config) { return Trainer(config, tiny_task(config)); }
+Trainer make(const CellConfig& config) {
+  return Trainer(config, tiny_task(config));
+}
 
 Trace trained_on(int threads) {
   CpuContext context(threads);
@@ -187,7 +189,8 @@ TEST_CASE("States of other models are refused unchanged") {
   const NamedTensors good = trainer.state();
   NamedTensors bad = good;
   bad.metadata["epoch"] = "17";
-  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("outside the run") != std::string::npos);
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("outside the run") !=
+        std::string::npos);
   bad.metadata["epoch"] = "x";
   CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("epoch") != std::string::npos);
   bad = good;

@@ -1,0 +1,198 @@
+// The real table1: exit codes, stdout and stderr, bad input, dry runs.
+#include <shatter/experiments/harness/program.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/experiments/process.h"
+#include "tests/experiments/tiny_run.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+
+namespace {
+
+const std::string table1 = SHATTER_TABLE1;
+
+/// table1 on a few drawn images, with more arguments.
+Finished tiny(const std::filesystem::path& out, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"--synthetic", "--train-size", "64",        "--test-size",
+                                        "50",          "--epochs",     "2",         "--threads",
+                                        "1",           "--out",        out.string()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_program(table1, arguments);
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::vector<std::filesystem::path> run_folders(const std::filesystem::path& out) {
+  std::vector<std::filesystem::path> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(out / "runs")) {
+    folders.push_back(entry.path());
+  }
+  return folders;
+}
+
+}  // namespace
+
+TEST_CASE("table1 prints its table on stdout, all else on stderr, and writes its reports") {
+  const TemporaryFolder folder;
+  const Finished run = tiny(folder.path(), {"--rows", "mlp-1x512/*", "--seeds", "1"});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(run.out.starts_with("**Table 1"));
+  CHECK(contains(run.out, "| MLP 1x512 | no | yes | true |"));
+  CHECK(contains(run.out, "reduced, synthetic: "));
+  for (const char* line : {"- commit: ", "- device: ", "- precision: fp32", "- data: synthetic",
+                           "- repeat: `table1 --synthetic --train-size 64"}) {
+    CHECK(contains(run.out, line));
+  }
+  CHECK(contains(run.err, "[3/3] "));
+  CHECK(!contains(run.err, "**"));
+  CHECK(get(folder / "reports/table1/table.md") == run.out);
+  CHECK(contains(get(folder / "reports/table1/table.csv"), "mlp-1x512/random,"));
+  CHECK(contains(get(folder / "reports/table1/table.tex"), "\\begin{tabular}"));
+
+  const Finished again = tiny(folder.path(), {"--rows", "mlp-1x512/*", "--seeds", "1"});
+  CHECK(again.out == run.out);
+  CHECK(run_folders(folder.path()).size() == 3);
+  const Finished json = tiny(folder.path(), {"--rows", "mlp-1x512/*", "--seeds", "1", "--format",
+                                             "json", "--progress", "none"});
+  CHECK(json.err.empty());
+  CHECK(nlohmann::json::parse(json.out)["rows"].size() == 3);
+
+  const Finished checked =
+      tiny(folder.path(), {"--rows", "mlp-1x512/random", "--seeds", "1", "--check"});
+  CHECK(checked.status == 6);
+  CHECK(contains(checked.err, "check: mlp-1x512/random: reduced, synthetic: FAILS"));
+}
+
+TEST_CASE("Kept results survive without their runs and make the report") {
+  const TemporaryFolder folder;
+  const std::string kept = (folder / "kept").string();
+  REQUIRE(tiny(folder / "a", {"--only", "mlp-1x512/none", "--seeds", "2", "--keep", kept}).status ==
+          0);
+  const Finished second =
+      tiny(folder / "b", {"--only", "mlp-1x512/none", "--seeds", "2", "--keep", kept});
+  REQUIRE(second.status == 0);
+  CHECK(!std::filesystem::exists(folder / "b/runs"));
+  const Finished report = run_program(table1, {"--report", kept});
+  REQUIRE(report.status == 0);
+  CHECK(contains(report.out, "table1 --synthetic --train-size 64 --test-size 50 --epochs 2"));
+  put(folder / "page.md", "top\n<!-- table1:begin -->\n<!-- table1:end -->\n");
+  const std::string page = (folder / "page.md").string();
+  REQUIRE(run_program(table1, {"--report", kept, "--into", page}).status == 0);
+  CHECK(contains(get(page), report.out));
+  CHECK(run_program(table1, {"--report", (folder / "none").string()}).status == 3);
+}
+
+TEST_CASE("A dry run lists cells and writes nothing") {
+  const TemporaryFolder folder;
+  const Finished run = tiny(folder / "out", {"--dry-run"});
+  REQUIRE(run.status == 0);
+  CHECK(!std::filesystem::exists(folder / "out"));
+  CHECK(contains(run.out, "57 cells on synthetic"));
+  CHECK(contains(run.out, "inception/crop+wd"));
+  CHECK(contains(run.out, " steps  "));
+}
+
+TEST_CASE("Usage, device and data errors have their exit codes") {
+  const auto fails = [](const std::vector<std::string>& arguments, int status,
+                        const std::string& why) {
+    const Finished run = run_program(table1, arguments);
+    INFO(run.err);
+    CHECK(run.status == status);
+    CHECK(run.out.empty());
+    CHECK(contains(run.err, why));
+  };
+  fails({"--epoch", "3"}, 2, "did you mean --epochs?");
+  fails({"--synthetic", "--rows", "nothing*"}, 2, "inception/crop+wd");
+  fails({"--synthetic", "--device", "gpu"}, 2, "gpu");
+  if (!built_with_cuda) fails({"--synthetic", "--device", "cuda"}, 4, "no CUDA backend");
+  fails({"--synthetic", "--device", "cpu", "--precision", "bf16"}, 4, "fp32 only");
+  const TemporaryFolder folder;
+  fails({"--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
+  put(folder / "cifar-10-batches-bin/data_batch_1.bin", std::string(3073 * 2 + 100, '\0'));
+  fails({"--data", folder.path().string()}, 3, "data_batch_1.bin");
+  fails({"--data", folder.path().string(), "--quick"}, 3, "data_batch_1.bin");
+}
+
+TEST_CASE("A damaged run folder fails its cell, not the others") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> rows = {"--rows", "mlp-1x512/none,mlp-1x512/random", "--seeds",
+                                         "1"};
+  REQUIRE(tiny(folder.path(), {"--rows", "mlp-1x512/none", "--seeds", "1"}).status == 0);
+  const auto run = run_folders(folder.path()).front();
+  std::filesystem::remove(run / "result.json");
+  const std::string checkpoint = get(run / "checkpoint.safetensors");
+  put(run / "checkpoint.safetensors", checkpoint.substr(0, checkpoint.size() / 2));
+  const Finished cut = tiny(folder.path(), rows);
+  CHECK(cut.status == 3);
+  CHECK(contains(cut.err, "checkpoint.safetensors"));
+  CHECK(contains(cut.err, "--resume never"));
+  CHECK(contains(cut.out, "reduced, synthetic: failed"));
+  CHECK(contains(cut.err, "mlp-1x512/random: training "));
+
+  put(run / "checkpoint.safetensors", checkpoint);
+  auto config = nlohmann::json::parse(get(run / "config.json"));
+  config["optimizer"]["learning_rate"] = 0.5;
+  put(run / "config.json", config.dump());
+  const Finished edited = tiny(folder.path(), rows);
+  CHECK(edited.status == 3);
+  CHECK(contains(edited.err, "optimizer.learning_rate: 0.01, here 0.5"));
+}
+
+namespace {
+
+/// run_table in this process with what it prints on stdout.
+Finished run_here(const TableProgram& program, std::vector<const char*> arguments) {
+  std::ostringstream out, err;
+  std::streambuf* const cout = std::cout.rdbuf(out.rdbuf());
+  std::streambuf* const cerr = std::cerr.rdbuf(err.rdbuf());
+  arguments.insert(arguments.begin(), "tiny");
+  const int status = run_table(program, static_cast<int>(arguments.size()), arguments.data());
+  std::cout.rdbuf(cout);
+  std::cerr.rdbuf(cerr);
+  return {status, out.str(), err.str()};
+}
+
+Row tiny_row(const std::string& name, double learning_rate) {
+  Row row{
+      .name = name, .model = "Tiny", .paper = {}, .full = tiny_config(), .quick = tiny_config()};
+  row.full.learning_rate = row.quick.learning_rate = learning_rate;
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("Diverged cells read so and exit 5, mixed with other failures 6") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path().string();
+  TableProgram program{.info = {.name = "tiny", .summary = "Tiny.", .examples = {}},
+                       .title = "Tiny",
+                       .rows = {tiny_row("good", 0.01), tiny_row("wild", 1e30)},
+                       .task = [](const CellConfig& config, const data::TrainTest& data) {
+                         TrainingTask task{
+                             .model = mlp(1, 16), .decayed = {}, .data = data, .probes = {}};
+                         task.decayed = {named_parameters(task.model).front()};
+                         check(config.learning_rate < 1e31, "too wild");
+                         return task;
+                       }};
+  const Finished run = run_here(program, {"--synthetic", "--seeds", "1", "--out", out.c_str()});
+  INFO(run.err);
+  CHECK(run.status == 5);
+  CHECK(contains(run.out, "diverged"));
+  CHECK(contains(run.err, "diverged at step "));
+  CHECK(contains(run.err, "last finite loss"));
+  CHECK(contains(run.err, "good: training "));
+  const auto wild = program.rows[1].full;
+  program.rows[0] = tiny_row("bad", 0.02);
+  program.task = [task = program.task](const CellConfig& config, const data::TrainTest& data) {
+    check(config.learning_rate != 0.02 || data.train.size() == 0, "bad row");
+    return task(config, data);
+  };
+  CHECK(run_here(program, {"--synthetic", "--seeds", "1", "--out", out.c_str()}).status == 6);
+}
