@@ -17,7 +17,7 @@ template <class T>
 class Guarded {
  public:
   explicit Guarded(std::int64_t n) : n_(static_cast<std::size_t>(n)), bytes_(size(n_), 0xA5) {
-    std::fill(bytes_.begin() + margin, bytes_.end() - margin, static_cast<unsigned char>(0xFF));
+    std::memset(bytes_.data() + margin, 0xFF, n_ * sizeof(T));
   }
   explicit Guarded(const std::vector<T>& values)
       : Guarded(static_cast<std::int64_t>(values.size())) {
