@@ -62,6 +62,22 @@ class Scratch {
   fs::path path_;
 };
 
+/// Makes a folder where there is none, and removes it if it is still empty at the end: to a loader
+/// an empty one looks like a damaged data set rather than none.
+class NewFolder {
+ public:
+  explicit NewFolder(const fs::path& path) : path_(path), made_(fs::create_directories(path)) {}
+  ~NewFolder() {
+    if (made_) ::rmdir(path_.c_str());
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+ private:
+  fs::path path_;
+  bool made_;
+};
+
 std::string digest_of(const fs::path& path, const std::string& expected) {
   const std::string bytes = read_file(path);
   return expected.size() == 32 ? md5(bytes) : sha256(bytes);
@@ -131,7 +147,7 @@ void get(const Download& what, const DownloadFile& file, const fs::path& folder,
     return;
   }
   if (log) *log << what.name << ": fetching " << file.url << '\n' << std::flush;
-  fs::create_directories(home);
+  const NewFolder unless_there(home);
   const Scratch part(home / (name + ".part"));
   fetch(what, file, part.path(), log && ::isatty(STDERR_FILENO));
   if (file.unpack)

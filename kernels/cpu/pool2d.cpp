@@ -122,18 +122,22 @@ void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
         for (std::int64_t q = 0; q < out_w; ++q) {
           const Span columns = inside(q, win.stride_w, win.padding.left, win.s, win.w);
           const std::int64_t output = (n * out_h + p) * out_w + q;
-          const T* const gradient = dy + output * y_step;
-          const std::uint8_t* const chosen = index + output * channels;
-          for (std::int64_t r = rows.begin; r < rows.end; ++r)
-            for (std::int64_t s = columns.begin; s < columns.end; ++s) {
-              const std::int64_t i = p * win.stride_h - win.padding.top + r;
-              const std::int64_t j = q * win.stride_w - win.padding.left + s;
-              T* const pixel = image + (i * win.w + j) * x_step;
-              const auto here = static_cast<Place<T>>(r * win.s + s);
-              SHATTER_INDEPENDENT
-              for (std::int64_t c = 0; c < channels; ++c)
-                pixel[c] += static_cast<Place<T>>(chosen[c]) == here ? gradient[c] : T(0);
-            }
+          for (std::int64_t c0 = 0; c0 < channels; c0 += block) {
+            const std::int64_t width = std::min(block, channels - c0);
+            const T* const gradient = dy + output * y_step + c0;
+            Place<T> chosen[block];  // widened once, not for every place
+            for (std::int64_t c = 0; c < width; ++c) chosen[c] = index[output * channels + c0 + c];
+            for (std::int64_t r = rows.begin; r < rows.end; ++r)
+              for (std::int64_t s = columns.begin; s < columns.end; ++s) {
+                const std::int64_t i = p * win.stride_h - win.padding.top + r;
+                const std::int64_t j = q * win.stride_w - win.padding.left + s;
+                T* const pixel = image + (i * win.w + j) * x_step + c0;
+                const auto here = static_cast<Place<T>>(r * win.s + s);
+                SHATTER_INDEPENDENT
+                for (std::int64_t c = 0; c < width; ++c)
+                  pixel[c] += chosen[c] == here ? gradient[c] : T(0);
+              }
+          }
         }
       }
     });

@@ -153,6 +153,14 @@ TEST_CASE("download: plain files are kept as they are, and not fetched twice") {
   CHECK(get(target / "digits/b.gz") == "second");
 }
 
+TEST_CASE("download: a data set that cannot be fetched leaves no empty folder") {
+  const TemporaryFolder target;
+  const data::Download what{"digits", "digits", {{url_of(target / "none.gz"), data::md5("")}}};
+  CHECK_THAT(message_of([&] { data::download(what, target.path(), nullptr); }),
+             Contains("none.gz") && Contains("could not be fetched"));
+  CHECK(names_in(target.path()).empty());  // and an empty folder of the user's stays
+}
+
 TEST_CASE("download: the known sources are complete") {
   for (const data::Download& known : data::known_downloads()) {
     CHECK(&data::find_download(known.name) == &known);
