@@ -50,7 +50,7 @@ constexpr PaperRow paper[] = {
 /// Quick runs: the same models on fewer images, until they fit them. The rates and small batches
 /// give every row steps enough to fit its images and Inception's running averages time to settle.
 struct QuickSettings {
-  const char* model;
+  const char* rows;  ///< glob; the first that matches counts
   std::int64_t train_size, test_size, epochs, batch;
   double learning_rate, learning_rate_decay;
   double fitted_loss;  ///< stop below this, all training images right
@@ -58,12 +58,12 @@ struct QuickSettings {
 
 // clang-format off
 constexpr QuickSettings quick[] = {
-    // model            images test  epochs batch rate  decay fitted
-    {"inception",        128,  500,  28,    8,    0.03, 0.9,  0.03},
-    {"inception-no-bn",  128,  500,  28,    8,    0.05, 0.95, 0.03},
-    {"alexnet",          800,  1000, 32,    32,   0.01, 0.95, 0.03},
-    {"mlp-3x512",        2000, 2000, 40,    32,   0.01, 0.95, 0.01},
-    {"mlp-1x512",        2000, 2000, 40,    32,   0.01, 0.95, 0.01},
+    // rows                   images test  epochs batch rate   decay  fitted
+    {"inception/*",            128,  500,  28,    8,    0.03,  0.9,   0.03},
+    {"inception-no-bn/random", 64,   500,  110,   8,    0.015, 0.975, 0.03},
+    {"inception-no-bn/*",      256,  500,  16,    8,    0.02,  0.97,  0.03},
+    {"alexnet/*",              800,  1000, 32,    32,   0.01,  0.95,  0.03},
+    {"mlp-*",                  2000, 2000, 40,    32,   0.01,  0.95,  0.01},
 };
 // clang-format on
 
@@ -82,7 +82,7 @@ CellConfig full_size(const PaperRow& row) {
 CellConfig quick_size(const PaperRow& row) {
   CellConfig config = full_size(row);
   for (const QuickSettings& settings : quick) {
-    if (config.model != settings.model) continue;
+    if (!matches(row.name, settings.rows)) continue;
     config.dataset.train_size = settings.train_size;
     config.dataset.test_size = settings.test_size;
     config.epochs = settings.epochs;
@@ -90,6 +90,7 @@ CellConfig quick_size(const PaperRow& row) {
     config.learning_rate = settings.learning_rate;
     config.learning_rate_decay = settings.learning_rate_decay;
     config.stop = {.loss = settings.fitted_loss, .epochs = 1};
+    break;
   }
   config.evaluate_every = 20;
   return config;
