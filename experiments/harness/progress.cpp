@@ -1,6 +1,7 @@
 // The bar and the plain lines.
 #include <shatter/experiments/harness/progress.h>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,12 @@ namespace {
 
 double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Columns of the terminal on stderr; 0 where there is none.
+std::size_t terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 std::string fixed(double value, int digits) {
@@ -116,9 +123,13 @@ void Progress::draw_bar(const std::string& cell, const Running& running) {
   const double part =
       p.total > 0 ? static_cast<double>(p.images) / static_cast<double>(p.total) : 0;
   const int filled = std::clamp(static_cast<int>(part * width), 0, width);
-  out_ << "\r\033[K[" << ended_ << "/" << cells_ << "] " << std::string(std::size_t(filled), '#')
-       << std::string(std::size_t(width - filled), '.') << ' ' << describe(cell, running)
-       << std::flush;
+  std::string line = "[" + std::to_string(ended_) + "/" + std::to_string(cells_) + "] " +
+                     std::string(std::size_t(filled), '#') +
+                     std::string(std::size_t(width - filled), '.') + ' ' + describe(cell, running);
+  const std::size_t columns = terminal_width();
+  if (columns > 1 && line.size() >= columns)
+    line.resize(columns - 1);  // a wrapped line stays behind
+  out_ << "\r\033[K" << line << std::flush;
   bar_shown_ = true;
 }
 

@@ -109,6 +109,7 @@ double Trainer::step() {
   zero_grad(model_);
   backward(loss);
   sgd_.step();
+  latest_.reset();
   last_loss_ = value;
   loss_sum_ += value * static_cast<double>(size);
   count(logits, batch);
@@ -163,18 +164,23 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
                      .accuracy = online_accuracy(),
                      .clean_accuracy = clean_.accuracy(),
                      .corrupted_accuracy = corrupted_.accuracy()};
-  if (last || record.epoch % config_.evaluate_every == 0) {
+  const bool due = last || record.epoch % config_.evaluate_every == 0;
+  const bool fits_online = record.accuracy == 1 && record.loss < config_.stop.loss;
+  if (due) {
     record.test = evaluate(data_.test, cancelled);
     if (!record.test) return std::nullopt;
-    if (last || record.accuracy >= worth_evaluating) {
-      record.train = evaluate(data_.train, cancelled);
-      if (!record.train) return std::nullopt;
-    }
+  }
+  if (last || fits_online || (due && record.accuracy >= worth_evaluating)) {
+    record.train = evaluate(data_.train, cancelled);
+    if (!record.train) return std::nullopt;
+  }
+  if (due) {
     const NoGrad guard;
     for (const Probe& probe : probes_) {
       record.probes.emplace_back(probe.name, probe.measure(model_, data_));
     }
   }
+  if (record.train && record.test) latest_ = {*record.train, *record.test};
   const double accuracy = record.train ? record.train->accuracy() : record.accuracy;
   const bool fits = accuracy == 1 && record.loss < config_.stop.loss;
   fitted_ = fits ? fitted_ + 1 : 0;
@@ -185,9 +191,9 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
 }
 
 std::optional<RunResult> Trainer::result(const Cancelled& cancelled) {
-  const auto train = evaluate(data_.train, cancelled);
+  const auto train = latest_ ? latest_->first : evaluate(data_.train, cancelled);
   if (!train) return std::nullopt;
-  const auto test = evaluate(data_.test, cancelled);
+  const auto test = latest_ ? latest_->second : evaluate(data_.test, cancelled);
   if (!test) return std::nullopt;
   return RunResult{.epochs = epoch_,
                    .steps = steps(),
@@ -269,6 +275,7 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   fitted_ = fitted;
   stopped_ = stopped != 0;
   last_loss_ = last_loss;
+  latest_.reset();
   sgd_.set_steps(epoch * config_.steps_per_epoch() + batch);
 }
 

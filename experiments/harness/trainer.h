@@ -47,9 +47,10 @@ class Trainer {
   /// All batches of the epoch are done: finish_epoch() is due.
   bool epoch_ended() const { return batch_ == config_.steps_per_epoch(); }
   /// Evaluates and begins the next epoch. The test accuracy is there every
-  /// CellConfig::evaluate_every epochs and at the last. The full training accuracy is there when
-  /// the online accuracy is at least 95 % or the epoch the last: below, the online figure says
-  /// enough. Empty, with nothing changed, when cancelled.
+  /// CellConfig::evaluate_every epochs and at the last. The full training accuracy is there then
+  /// too, if the online accuracy is at least 95 % or the epoch the last (below, the online figure
+  /// says enough), and whenever the online figures satisfy the stop rule, which it must confirm.
+  /// Empty, with nothing changed, when cancelled.
   std::optional<EpochRecord> finish_epoch(const Cancelled& cancelled = {});
   /// The last epoch is done, or the stop rule fulfilled.
   bool finished() const { return stopped_ || epoch_ >= config_.epochs; }
@@ -98,6 +99,8 @@ class Trainer {
   std::int64_t fitted_ = 0;             ///< epochs in a row that satisfied the stop rule
   bool stopped_ = false;
   double last_loss_ = 0;
+  /// Of training and test set at the end of the latest epoch, until the next step.
+  std::optional<std::pair<Evaluation, Evaluation>> latest_;
 };
 
 }  // namespace shatter::experiments

@@ -114,6 +114,7 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   if (!built_with_cuda) fails({"--synthetic", "--device", "cuda"}, 4, "no CUDA backend");
   fails({"--synthetic", "--device", "cpu", "--precision", "bf16"}, 4, "fp32 only");
   const TemporaryFolder folder;
+  fails({"--quick", "--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
   fails({"--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
   put(folder / "cifar-10-batches-bin/data_batch_1.bin", std::string(3073 * 2 + 100, '\0'));
   fails({"--data", folder.path().string()}, 3, "data_batch_1.bin");
