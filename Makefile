@@ -2,6 +2,10 @@
 PRESET ?= cpu
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
+# ccache, where it is installed, also serves other clones of the project.
+export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+export CCACHE_NOHASHDIR = 1
+export CCACHE_BASEDIR = $(CURDIR)
 SOURCES := $(shell git ls-files '*.h' '*.cpp')
 
 .PHONY: all build test table1 check format lint clean
