@@ -173,3 +173,20 @@ TEST_CASE("a saved model lists PyTorch's names and shapes, and loads back with e
     }
   }
 }
+
+// Run by `make check` after make_golden.py --load has written the files.
+TEST_CASE("a model PyTorch wrote back gives equal outputs", "[.exchange]") {
+  const auto folder = std::filesystem::path(SHATTER_BUILD_DIR) / "exchange";
+  for (const ModelRecipe& one : recipes()) {
+    DYNAMIC_SECTION(one.name) {
+      Sequential model = make_model(one.name);
+      initialize(model, {.seed = 5, .dtype = DType::float64});
+      load_model(model, folder / (one.name + ".back.safetensors"));
+      set_training(model, false);
+      const NoGrad guard;
+      CHECK(model(batch(0, 8, DType::float64).x).values<double>() ==
+            nlohmann::json::parse(read_file(folder / (one.name + ".json")))
+                .get<std::vector<double>>());
+    }
+  }
+}
