@@ -17,6 +17,7 @@ build:
 	@cmake --build $(BUILD) -j $(JOBS)
 
 test: build
+	@.ci/real_data_tests $(BUILD)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 # The paper's Table 1 in small: every row, fewer images and epochs. Without --quick: the full one.

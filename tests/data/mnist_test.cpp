@@ -133,13 +133,8 @@ TEST_CASE("mnist: damaged gzip files are told") {
   CHECK_NOTHROW(data::mnist(folder.path(), data::Split::test));
 }
 
-TEST_CASE("mnist: the real data, where there is a copy") {
+TEST_CASE("mnist: the real data", "[.mnist]") {
   const auto folder = data::data_folder();
-  if (!std::getenv("SHATTER_DATA") || !exists(folder / "mnist")) {
-    WARN("NOT RUN: SHATTER_DATA names no folder with mnist");
-    return;
-  }
-  WARN("RUN on real data");
   const data::Dataset train = data::mnist(folder, data::Split::train);
   const data::Dataset test = data::mnist(folder, data::Split::test);
   CHECK(train.images.shape() == Shape{60000, 28, 28, 1});
