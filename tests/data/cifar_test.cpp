@@ -1,6 +1,4 @@
 // CIFAR-10 and CIFAR-100 from hand-made files of the official size.
-#include <chrono>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -137,7 +135,6 @@ TEST_CASE("cifar10: the real data", "[.cifar10]") {
   const auto folder = data::data_folder();
   const data::Dataset train = data::cifar10(folder, data::Split::train);
   const data::Dataset test = data::cifar10(folder, data::Split::test);
-  WARN("RUN on real data; the training set was read in " << time.count() << " s");
   for (const auto& [set, each] : {std::pair(&train, 5000), std::pair(&test, 1000)}) {
     std::vector<int> counts(10);
     for (const std::int32_t label : set->labels.values<std::int32_t>()) {

@@ -1,5 +1,4 @@
 // The MNIST family from hand-made idx files, plain and gzipped.
-#include <cstdlib>
 #include <vector>
 
 #include <zlib.h>
