@@ -16,8 +16,9 @@ namespace shatter::test {
 template <class T>
 class Guarded {
  public:
-  explicit Guarded(std::int64_t n) : n_(static_cast<std::size_t>(n)), bytes_(size(n_), 0xA5) {
-    std::memset(bytes_.data() + margin, 0xFF, n_ * sizeof(T));
+  explicit Guarded(std::int64_t n) : n_(static_cast<std::size_t>(n)), bytes_(size(n_), 0xFF) {
+    std::fill_n(bytes_.begin(), margin, static_cast<unsigned char>(0xA5));
+    std::fill_n(bytes_.rbegin(), margin, static_cast<unsigned char>(0xA5));
   }
   explicit Guarded(const std::vector<T>& values)
       : Guarded(static_cast<std::int64_t>(values.size())) {
