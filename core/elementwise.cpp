@@ -37,6 +37,17 @@ Tensor apply(const char* name, BinaryOp op, const Tensor& a_any, const Tensor& b
   return y;
 }
 
+/// maximum or minimum: the gradient goes to the chosen operand.
+Tensor chosen(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
+  ops::check_operands(name, {a, b});
+  const Tensor y = apply(name, op, a.detach(), b.detach());
+  return record(
+      name, y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
+        const Tensor to_a = multiply(dy, equal(a, y));
+        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
+      });
+}
+
 Tensor unary(const char* name, UnaryOp op, const Tensor& x_any) {
   ops::check_operands(name, {x_any});
   const Tensor x = x_any.packed();
@@ -97,23 +108,11 @@ Tensor divide(const Tensor& a, const Tensor& b) {
 }
 
 Tensor maximum(const Tensor& a, const Tensor& b) {
-  ops::check_operands("maximum", {a, b});
-  const Tensor y = apply("maximum", BinaryOp::maximum, a.detach(), b.detach());
-  return record(
-      "maximum", y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
-        const Tensor to_a = multiply(dy, equal(a, y));
-        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
-      });
+  return chosen("maximum", BinaryOp::maximum, a, b);
 }
 
 Tensor minimum(const Tensor& a, const Tensor& b) {
-  ops::check_operands("minimum", {a, b});
-  const Tensor y = apply("minimum", BinaryOp::minimum, a.detach(), b.detach());
-  return record(
-      "minimum", y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
-        const Tensor to_a = multiply(dy, equal(a, y));
-        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
-      });
+  return chosen("minimum", BinaryOp::minimum, a, b);
 }
 
 Tensor equal(const Tensor& a, const Tensor& b) {

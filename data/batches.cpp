@@ -18,15 +18,6 @@ std::uint32_t checked_epoch(const char* op, std::int64_t epoch) {
   return static_cast<std::uint32_t>(epoch);
 }
 
-void check_dataset(const char* op, const Dataset& dataset) {
-  check(dataset.images.defined() && dataset.labels.defined(), op, ": the data set has no images");
-  const Tensor& x = dataset.images;
-  check(x.rank() == 4 && (x.dtype() == DType::uint8 || x.dtype() == DType::float32), op,
-        ": images are ", x.str(), ", expected uint8 or float32 [n, h, w, c]");
-  check(dataset.labels.shape() == Shape{x.dim(0)} && dataset.labels.dtype() == DType::int32, op,
-        ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
-}
-
 kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) {
   const Tensor& x = dataset.images;
   kernels::AugmentGeometry g;

@@ -26,6 +26,15 @@ Tensor pick(const Tensor& x, const std::vector<std::int64_t>& indices) {
 
 }  // namespace
 
+void check_dataset(const char* op, const Dataset& dataset) {
+  check(dataset.images.defined() && dataset.labels.defined(), op, ": the data set has no images");
+  const Tensor& x = dataset.images;
+  check(x.rank() == 4 && (x.dtype() == DType::uint8 || x.dtype() == DType::float32), op,
+        ": images are ", x.str(), ", expected uint8 or float32 [n, h, w, c]");
+  check(dataset.labels.shape() == Shape{x.dim(0)} && dataset.labels.dtype() == DType::int32, op,
+        ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
+}
+
 Dataset Dataset::to(Device device) const {
   Dataset result = *this;
   if (images.defined()) result.images = images.to(device);

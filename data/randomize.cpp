@@ -21,15 +21,6 @@ constexpr std::int64_t grain = 64;
 constexpr std::uint32_t shared_permutation = 0;
 constexpr std::uint32_t own_permutation = 1;
 
-void check_images(const char* op, const Dataset& dataset) {
-  check(dataset.images.defined() && dataset.labels.defined(), op, ": the data set has no images");
-  const Tensor& x = dataset.images;
-  check(x.rank() == 4 && (x.dtype() == DType::uint8 || x.dtype() == DType::float32), op,
-        ": images are ", x.str(), ", expected uint8 or float32 [n, h, w, c]");
-  check(dataset.labels.shape() == Shape{x.dim(0)} && dataset.labels.dtype() == DType::int32, op,
-        ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
-}
-
 /// Image indices must fit the generator's 32-bit counter, or two images would share draws.
 void check_indices(const char* op, const Dataset& dataset, std::int64_t first_index) {
   check(first_index >= 0 && first_index <= std::int64_t{1} << 31 &&
@@ -89,7 +80,7 @@ void permute_for_image(std::uint64_t seed, std::uint32_t image, std::vector<std:
 }  // namespace
 
 Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
-  check_images("randomize_labels", dataset);
+  check_dataset("randomize_labels", dataset);
   check_indices("randomize_labels", dataset, 0);
   check(options.probability >= 0 && options.probability <= 1, "randomize_labels: probability is ",
         options.probability, ", expected 0 to 1");
@@ -113,7 +104,7 @@ Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
 }
 
 Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed) {
-  check_images("shuffle_pixels", dataset);
+  check_dataset("shuffle_pixels", dataset);
   const Shape& shape = dataset.images.shape();
   const std::vector<std::int64_t> order = random_permutation(
       {seed, Stream::pixel_permutation, shared_permutation}, shape[1] * shape[2]);
@@ -129,7 +120,7 @@ Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed) {
 }
 
 Dataset random_pixels(const Dataset& dataset, std::uint64_t seed, std::int64_t first_index) {
-  check_images("random_pixels", dataset);
+  check_dataset("random_pixels", dataset);
   check_indices("random_pixels", dataset, first_index);
   const Shape& shape = dataset.images.shape();
   check(shape[1] * shape[2] <= std::numeric_limits<std::uint32_t>::max(),
@@ -150,7 +141,7 @@ Dataset random_pixels(const Dataset& dataset, std::uint64_t seed, std::int64_t f
 }
 
 PixelStatistics pixel_statistics(const Dataset& dataset) {
-  check_images("pixel_statistics", dataset);
+  check_dataset("pixel_statistics", dataset);
   const Tensor x = dataset.images.to(Device::cpu()).packed();
   const auto channels = std::size_t(x.dim(3));
   const auto n = std::int64_t(x.dim(0));
@@ -200,7 +191,7 @@ PixelStatistics pixel_statistics(const Dataset& dataset) {
 
 Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistics,
                         std::uint64_t seed, std::int64_t first_index) {
-  check_images("gaussian_pixels", dataset);
+  check_dataset("gaussian_pixels", dataset);
   check_indices("gaussian_pixels", dataset, first_index);
   const Shape& shape = dataset.images.shape();
   const auto channels = std::size_t(shape[3]);
@@ -228,7 +219,7 @@ Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistic
 }
 
 Dataset center_crop(const Dataset& dataset, std::int64_t size) {
-  check_images("center_crop", dataset);
+  check_dataset("center_crop", dataset);
   const Shape& shape = dataset.images.shape();
   check(size >= 1 && size <= shape[1] && size <= shape[2], "center_crop: size is ", size,
         ", the images are ", shape[1], " x ", shape[2]);

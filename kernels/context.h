@@ -21,7 +21,8 @@ class CpuContext {
   int threads() const noexcept;
 
   /// Calls body(i) once for each i in [0, chunks), on any thread, in any order; returns when all
-  /// are done. Called from inside a body it runs inline. The first exception is rethrown here.
+  /// are done. Called from inside a body it runs inline. If bodies throw, no further chunk
+  /// is begun and the exception of the lowest one is rethrown here, whatever the timing.
   template <class Body>
   void parallel(std::int64_t chunks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;

@@ -70,21 +70,28 @@ struct CpuContext::Impl {
   std::atomic<std::int64_t> next{0};
   std::mutex error_mutex;
   std::exception_ptr error;
+  std::int64_t error_chunk = 0;
 
   alignas(64) std::atomic<std::uint32_t> epoch{0};  // one more for each job, and for the end
   alignas(64) std::atomic<bool> open{false};
   std::atomic<bool> stopping{false};
   alignas(64) std::atomic<std::int32_t> active{0};
 
+  // Chunks are taken in rising order, so those below one that throws are always run: the error of
+  // the lowest is the same whatever the timing.
   void work() {
     const InsideBody guard;
-    try {
-      for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;)
+    for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
+      try {
         call(body, i);
-    } catch (...) {
-      const std::lock_guard lock(error_mutex);
-      if (!error) error = std::current_exception();
-      next.store(chunks, std::memory_order_relaxed);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!error || i < error_chunk) {
+          error = std::current_exception();
+          error_chunk = i;
+        }
+        next.store(chunks, std::memory_order_relaxed);
+      }
     }
   }
 

@@ -227,6 +227,22 @@ memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const flo
   return target;
 }
 
+// The weights in the layouts of both plans, which differ only if oneDNN chooses by batch size.
+class ChunkWeights {
+ public:
+  ChunkWeights(const dnnl::engine& engine, const Chunks& chunks, const float* w)
+      : chunks_(chunks), whole_(reordered_weights(engine, *chunks.whole, w, whole_space_)) {
+    const bool one_layout = chunks.last->w == chunks.whole->w;
+    last_ = one_layout ? whole_ : reordered_weights(engine, *chunks.last, w, last_space_);
+  }
+  const memory& of(std::int64_t chunk) const { return chunk + 1 < chunks_.count ? whole_ : last_; }
+
+ private:
+  const Chunks& chunks_;
+  std::optional<Workspace<float>> whole_space_, last_space_;
+  memory whole_, last_;
+};
+
 void execute(const dnnl::engine& engine, const Plan& plan,
              std::unordered_map<int, memory> arguments) {
   const Workspace<unsigned char> scratch(static_cast<std::int64_t>(plan.scratch.get_size()));
@@ -244,12 +260,7 @@ void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const f
     auto& state = context.state<OnednnState>();
     const Chunks chunks = make_chunks(state, g, bias ? Direction::forward_bias : Direction::forward,
                                       images_per_chunk(g));
-    // Both plans' weight layouts are asked for; they differ only if oneDNN chooses by batch size.
-    std::optional<Workspace<float>> space, last_space;
-    const memory weights = reordered_weights(state.engine, *chunks.whole, w, space);
-    const memory last_weights = chunks.last->w == chunks.whole->w
-                                    ? weights
-                                    : reordered_weights(state.engine, *chunks.last, w, last_space);
+    const ChunkWeights weights(state.engine, chunks, w);
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
@@ -257,7 +268,7 @@ void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const f
       in.load();
       std::unordered_map<int, memory> arguments{
           {DNNL_ARG_SRC, make_memory(state.engine, plan.x, in.data())},
-          {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
+          {DNNL_ARG_WEIGHTS, weights.of(i)},
           {DNNL_ARG_DST, make_memory(state.engine, plan.y, out.data())}};
       if (bias) arguments.emplace(DNNL_ARG_BIAS, make_memory(state.engine, plan.bias, bias));
       execute(state.engine, plan, std::move(arguments));
@@ -271,11 +282,7 @@ void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, c
   with_onednn(g, "conv2d_backward_data", [&] {
     auto& state = context.state<OnednnState>();
     const Chunks chunks = make_chunks(state, g, Direction::backward_data, images_per_chunk(g));
-    std::optional<Workspace<float>> space, last_space;
-    const memory weights = reordered_weights(state.engine, *chunks.whole, w, space);
-    const memory last_weights = chunks.last->w == chunks.whole->w
-                                    ? weights
-                                    : reordered_weights(state.engine, *chunks.last, w, last_space);
+    const ChunkWeights weights(state.engine, chunks, w);
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
@@ -283,7 +290,7 @@ void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, c
       in.load();
       execute(state.engine, plan,
               {{DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, in.data())},
-               {DNNL_ARG_WEIGHTS, i + 1 < chunks.count ? weights : last_weights},
+               {DNNL_ARG_WEIGHTS, weights.of(i)},
                {DNNL_ARG_DIFF_SRC, make_memory(state.engine, plan.x, out.data())}});
       out.store();
     });

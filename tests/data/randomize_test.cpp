@@ -42,10 +42,10 @@ std::vector<std::int32_t> labels_of(const data::Dataset& set) {
 }
 
 /// Image i as a list of pixels.
-std::vector<Bytes> pixels_of(const data::Dataset& set, std::int64_t i) {
+std::vector<std::string> pixels_of(const data::Dataset& set, std::int64_t i) {
   const std::int64_t positions = set.images.dim(1) * set.images.dim(2), c = set.images.dim(3);
   const auto* x = set.images.data<std::uint8_t>() + i * positions * c;
-  std::vector<Bytes> result;
+  std::vector<std::string> result;
   for (std::int64_t p = 0; p < positions; ++p) result.emplace_back(x + p * c, x + (p + 1) * c);
   return result;
 }
@@ -53,12 +53,12 @@ std::vector<Bytes> pixels_of(const data::Dataset& set, std::int64_t i) {
 /// For each place the place its pixel came from; every pixel must be a whole one of the source.
 std::vector<std::size_t> moves(const data::Dataset& source, const data::Dataset& result,
                                std::int64_t i) {
-  const std::vector<Bytes> before = pixels_of(source, i), after = pixels_of(result, i);
-  std::map<Bytes, std::size_t> places;
+  const std::vector<std::string> before = pixels_of(source, i), after = pixels_of(result, i);
+  std::map<std::string, std::size_t> places;
   for (std::size_t p = 0; p < before.size(); ++p) places[before[p]] = p;
   REQUIRE(places.size() == before.size());
   std::vector<std::size_t> from;
-  for (const Bytes& pixel : after) {
+  for (const std::string& pixel : after) {
     REQUIRE(places.count(pixel) == 1);
     from.push_back(places[pixel]);
   }
@@ -296,7 +296,7 @@ TEST_CASE("center crop: offset (h - size) / 2") {
   const data::Dataset cropped = data::center_crop(set, 4);
   CHECK(cropped.images.shape() == Shape{3, 4, 4, 3});
   for (std::int64_t i = 0; i < 3; ++i) {
-    const std::vector<Bytes> before = pixels_of(set, i), after = pixels_of(cropped, i);
+    const std::vector<std::string> before = pixels_of(set, i), after = pixels_of(cropped, i);
     for (std::size_t h = 0; h < 4; ++h) {
       for (std::size_t w = 0; w < 4; ++w) {
         CHECK(after[h * 4 + w] == before[(h + 1) * 8 + (w + 2)]);  // (7 - 4) / 2, (8 - 4) / 2

@@ -198,3 +198,18 @@ TEST_CASE("the allocator serves threads at once") {
   });
   REQUIRE(cpu_allocator_statistics().live_bytes == before);
 }
+
+TEST_CASE("the exception of the lowest chunk is rethrown, whatever the timing") {
+  CpuContext context(3);
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    try {
+      context.parallel(8, [](std::int64_t i) {
+        if (i == 2) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        if (i >= 2) throw std::runtime_error(std::to_string(i));
+      });
+      FAIL("nothing was thrown");
+    } catch (const std::runtime_error& error) {
+      REQUIRE(error.what() == std::string("2"));
+    }
+  }
+}
