@@ -4,9 +4,10 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 # ccache, where it is installed, also serves other clones of the project.
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+export CMAKE_CUDA_COMPILER_LAUNCHER ?= $(CMAKE_CXX_COMPILER_LAUNCHER)
 export CCACHE_NOHASHDIR = 1
 export CCACHE_BASEDIR = $(CURDIR)
-SOURCES := $(shell git ls-files '*.h' '*.cpp')
+SOURCES := $(shell git ls-files '*.h' '*.cpp' '*.cu')
 
 .PHONY: all build test table1 check format lint clean
 all: build

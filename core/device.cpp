@@ -5,7 +5,9 @@
 
 namespace shatter {
 
-int cuda_device_count() {
+int cuda_device_count(std::string* why) {
+  if constexpr (built_with_cuda) return cuda_devices(why);
+  if (why) *why = "this build of shatter has no CUDA backend";
   return 0;
 }
 
@@ -24,13 +26,10 @@ Device Device::parse(std::string_view name) {
     check(error == std::errc() && end == digits.data() + digits.size() && index >= 0, "device \"",
           name, "\": expected a number behind the colon");
   }
-  if (!built_with_cuda) {
-    fail(ErrorKind::device, "device ", name,
-         ": this build of shatter has no CUDA backend; use --device cpu");
-  }
-  if (index >= cuda_device_count()) {
-    fail(ErrorKind::device, "device ", name, ": ", cuda_device_count(), " CUDA devices found");
-  }
+  std::string why;
+  const int count = cuda_device_count(&why);
+  if (count == 0) fail(ErrorKind::device, "device ", name, ": ", why, "; use --device cpu");
+  if (index >= count) fail(ErrorKind::device, "device ", name, ": ", count, " CUDA devices found");
   return cuda(index);
 }
 

@@ -5,12 +5,17 @@
 #include <string_view>
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/error.h>
 
 namespace shatter {
 
-/// Whether this build contains the CUDA backend.
+/// Whether this build contains the CUDA backend (or its emulation).
+#if defined(SHATTER_WITH_CUDA)
+inline constexpr bool built_with_cuda = true;
+#else
 inline constexpr bool built_with_cuda = false;
+#endif
 
 class Device {
  public:
@@ -39,14 +44,12 @@ class Device {
   int index_ = 0;
 };
 
-/// How many CUDA devices this build can use here; 0 in builds without CUDA.
-int cuda_device_count();
+/// How many CUDA devices this build can use here; 0 with the reason in *why (may be null) where
+/// the build has no CUDA, or the machine no driver or GPU.
+int cuda_device_count(std::string* why = nullptr);
 inline bool cuda_available() {
   return cuda_device_count() > 0;
 }
-
-/// The context a CUDA device's kernels run in; defined only in builds with CUDA.
-CudaContext& cuda_context(int index);
 
 /// Calls f with the context of `device`; overload resolution on it picks the backend's kernel.
 template <class F>

@@ -143,7 +143,9 @@ Tensor local_response_norm(const Tensor& x, const LrnOptions& options = {});
 
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); the mask is a function
 /// of (key, step, position).
-Tensor dropout(const Tensor& x, double p, const RandomKey& key, std::uint32_t step);
+Tensor dropout(const Tensor& x, double p, const RandomKey& key, std::int64_t step);
+/// The same with the step in a tensor int64 [1] on the device of x, read by the kernel.
+Tensor dropout(const Tensor& x, double p, const RandomKey& key, const Tensor& step);
 
 Tensor softmax(const Tensor& x);      ///< along the last dimension
 Tensor log_softmax(const Tensor& x);  ///< along the last dimension

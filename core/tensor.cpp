@@ -10,13 +10,23 @@
 namespace shatter {
 
 Storage::Storage(Device device, std::size_t bytes) : device_(device), bytes_(bytes) {
-  if (!device.is_cpu()) {
-    fail(ErrorKind::device, device.name(), ": this build of shatter has no CUDA backend");
-  }
-  data_ = static_cast<std::byte*>(cpu_allocate(bytes));
+  on(device, [&]<class Context>(Context& context) {
+    if constexpr (std::is_same_v<Context, CpuContext>) {
+      data_ = static_cast<std::byte*>(cpu_allocate(bytes));
+    } else {
+      context_ = &context;
+      data_ = static_cast<std::byte*>(context.allocate(bytes));
+    }
+  });
 }
 
 Storage::~Storage() {
+  if constexpr (built_with_cuda) {
+    if (context_) {
+      context_->free(data_, bytes_);
+      return;
+    }
+  }
   cpu_free(data_, bytes_);
 }
 
@@ -39,6 +49,17 @@ void copy_elements(const Tensor& from, const Tensor& to) {
                             to.data<T>(), to.pitch());
     });
   });
+}
+
+/// Copies between equal packed tensors of which one lies on a CUDA device, the other on the CPU.
+void copy_across(const Tensor& from, const Tensor& to) {
+  if constexpr (built_with_cuda) {
+    const std::size_t bytes = std::size_t(from.numel()) * size_of(from.dtype());
+    if (from.device().is_cuda())
+      cuda_context(from.device().index()).copy_to_host(to.raw(), from.raw(), bytes);
+    else
+      cuda_context(to.device().index()).copy_from_host(to.raw(), from.raw(), bytes);
+  }
 }
 
 }  // namespace
@@ -195,8 +216,16 @@ Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   check(source.shape() == shape(), "copy_from: source ", source.shape(), ", destination ", shape());
-  check(source.device() == device(), "copy_from: devices ", source.device().name(), " and ",
-        device().name());
+  if (source.device() != device()) {
+    // Through the CPU between two CUDA devices; types are converted where the source is.
+    if (source.device().is_cuda() && device().is_cuda())
+      return copy_from(source.detach().to(Device::cpu()));
+    const Tensor whole = source.detach().to(dtype()).packed();
+    const Tensor arrived = is_packed() ? *this : empty(shape(), dtype(), device());
+    copy_across(whole, arrived);
+    if (!is_packed()) copy_elements(arrived, *this);
+    return;
+  }
   if (source.dtype() == dtype()) {
     copy_elements(source, *this);
     return;

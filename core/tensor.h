@@ -29,6 +29,7 @@ class Storage {
  private:
   Device device_;
   std::size_t bytes_;
+  CudaContext* context_ = nullptr;  // that the memory came from
   std::byte* data_;
 };
 

@@ -2,6 +2,7 @@
 #include <shatter/data/batches.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -53,6 +54,37 @@ kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) 
 
 }  // namespace
 
+void fill_batch(const Dataset& dataset, const Tensor& order, const Tensor& position,
+                const Pipeline& pipeline, std::uint64_t seed, const Tensor& x, const Tensor& y) {
+  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
+  const Device device = dataset.images.device();
+  const std::int64_t n = x.dim(0);
+  check(x.shape() == Shape{n, g.crop_h, g.crop_w, g.c} && y.shape() == Shape{n} &&
+            position.shape() == Shape{2} && n <= order.numel(),
+        "fill_batch: x ", x.str(), ", y ", y.str(), ", position ", position.str(), ", order ",
+        order.str(), " for images of ", g.crop_h, " x ", g.crop_w, " x ", g.c);
+  for (const Tensor& tensor : {dataset.labels, order, position, x, y}) {
+    check(tensor.device() == device && tensor.is_packed(), "fill_batch: ", tensor.str(), " on ",
+          tensor.device().name(), ", images on ", device.name());
+  }
+  check(dataset.images.is_packed(), "fill_batch: the images of ", dataset.name, " are not packed");
+  // Two int64 are a BatchPosition: first, epoch.
+  const auto* const at =
+      reinterpret_cast<const kernels::BatchPosition*>(position.data<std::int64_t>());
+  on(device, [&](auto& context) {
+    const auto run = [&](const auto* images) {
+      kernels::augment(context, g, seed, at, n, order.data<std::int64_t>(), images,
+                       x.data<float>());
+    };
+    if (dataset.images.dtype() == DType::uint8)
+      run(dataset.images.data<std::uint8_t>());
+    else
+      run(dataset.images.data<float>());
+    kernels::gather_labels(context, at, n, order.data<std::int64_t>(),
+                           dataset.labels.data<std::int32_t>(), y.data<std::int32_t>());
+  });
+}
+
 Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
                  const Pipeline& pipeline, std::uint64_t seed, std::int64_t epoch) {
   check_dataset("make_batch", dataset);
@@ -61,32 +93,20 @@ Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
     check(i >= 0 && i < dataset.size(), "make_batch: index ", i, " is outside ", dataset.name,
           " of ", dataset.size(), " images");
   }
-  const std::uint32_t checked = checked_epoch("make_batch", epoch);
   const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
   const auto n = std::int64_t(indices.size());
   const Device device = dataset.images.device();
-  const Tensor images = dataset.images.packed();
+  const std::array<std::int64_t, 2> position{0, checked_epoch("make_batch", epoch)};
+  Dataset packed = dataset;
+  packed.images = dataset.images.packed();
+  packed.labels = dataset.labels.packed();
 
-  Batch batch;
-  batch.index = Tensor::from(indices, {n});
-  batch.x = Tensor::empty({n, g.crop_h, g.crop_w, g.c}, DType::float32, device);
-  const Tensor index = batch.index.to(device);
-  on(device, [&](auto& context) {
-    const auto run = [&](const auto* x) {
-      kernels::augment(context, g, seed, checked, n, index.data<std::int64_t>(), x,
-                       batch.x.data<float>());
-    };
-    if (images.dtype() == DType::uint8)
-      run(images.data<std::uint8_t>());
-    else
-      run(images.data<float>());
-  });
-
-  const Tensor labels = dataset.labels.to(Device::cpu());
-  std::vector<std::int32_t> picked;
-  picked.reserve(indices.size());
-  for (const std::int64_t i : indices) picked.push_back(labels.data<std::int32_t>()[i]);
-  batch.y = Tensor::from(picked, {n}, device);
+  Batch batch{.x = Tensor::empty({n, g.crop_h, g.crop_w, g.c}, DType::float32, device),
+              .y = Tensor::empty({n}, DType::int32, device),
+              .index = Tensor::from(indices, {n})};
+  fill_batch(packed, batch.index.to(device),
+             Tensor::from(std::span<const std::int64_t>(position), {2}, device), pipeline, seed,
+             batch.x, batch.y);
   return batch;
 }
 

@@ -34,12 +34,31 @@ struct AugmentGeometry {
   bool whiten = false;                  ///< per image: (x - mean) / max(std, 1/sqrt(h*w*c))
 };
 
-/// y [batch, crop_h, crop_w, c] float from images x [*, h, w, c] at index[i], i < batch. Centre
+/// Where a batch stands in training, in the context's memory, so that a captured step finds its
+/// own.
+struct BatchPosition {
+  std::int64_t first = 0;  ///< the batch's first place in the epoch's order
+  std::int64_t epoch = 0;  ///< its low 32 bits count
+};
+
+/// y [batch, crop_h, crop_w, c] float from images x [*, h, w, c] at index[position->first + i],
+/// i < batch. Centre
 /// crop offset is (h - crop_h) / 2. Whitening is TensorFlow's per_image_standardization over all
 /// values of the cropped image; for uint8 images that are only cropped and flipped its sums are
 /// exact integers. Source: uint8_t or float.
 template <class Source>
-void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed, std::uint32_t epoch,
-             std::int64_t batch, const std::int64_t* index, const Source* x, float* y);
+void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
+             const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
+             const Source* x, float* y);
+template <class Source>
+void augment(CudaContext& context, const AugmentGeometry& g, std::uint64_t seed,
+             const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
+             const Source* x, float* y);
+
+/// y[i] = labels[index[position->first + i]], i < batch.
+void gather_labels(CpuContext& context, const BatchPosition* position, std::int64_t batch,
+                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y);
+void gather_labels(CudaContext& context, const BatchPosition* position, std::int64_t batch,
+                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y);
 
 }  // namespace shatter::kernels

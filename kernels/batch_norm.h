@@ -4,6 +4,7 @@
 #pragma once
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
 
@@ -21,14 +22,22 @@ struct BatchNormGeometry {
 /// mean[c] and biased variance[c] of the batch, accumulated in double in an order fixed by the
 /// shape. rows >= 1. T: float, double.
 template <class T>
-void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x, T* mean,
-                           T* variance);
+void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x,
+                           wide_t<T>* mean, wide_t<T>* variance);
+template <class T>
+void batch_norm_statistics(CudaContext& context, const BatchNormGeometry& g, const T* x,
+                           wide_t<T>* mean, wide_t<T>* variance);
 
 /// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta. gamma null means 1, beta null 0.
 /// Every call with equal arguments gives equal bits: backward recomputes the ReLU's mask by it.
 template <class T>
 void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon, const T* x,
-                        const T* mean, const T* variance, const T* gamma, const T* beta, T* y);
+                        const wide_t<T>* mean, const wide_t<T>* variance, const wide_t<T>* gamma,
+                        const wide_t<T>* beta, T* y);
+template <class T>
+void batch_norm_forward(CudaContext& context, const BatchNormGeometry& g, double epsilon,
+                        const T* x, const wide_t<T>* mean, const wide_t<T>* variance,
+                        const wide_t<T>* gamma, const wide_t<T>* beta, T* y);
 
 /// Gradients of batch_norm_forward. With training, mean and variance depend on x:
 ///   dx = gamma / sqrt(variance + epsilon) * (dz - mean(dz) - xhat * mean(dz * xhat)),
@@ -36,13 +45,22 @@ void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double 
 /// be null. Overwrites dx, dgamma, dbeta.
 template <class T>
 void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double epsilon,
-                         const T* x, const T* dy, const T* mean, const T* variance, const T* gamma,
-                         const T* beta, T* dx, T* dgamma, T* dbeta);
+                         const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
+                         const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
+                         wide_t<T>* dbeta);
+template <class T>
+void batch_norm_backward(CudaContext& context, const BatchNormGeometry& g, double epsilon,
+                         const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
+                         const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
+                         wide_t<T>* dbeta);
 
 /// running = decay * running + (1 - decay) * scale * batch, elementwise; scale is 1, or
 /// rows / (rows - 1) for PyTorch's unbiased running variance.
 template <class T>
 void running_average(CpuContext& context, std::int64_t n, double decay, double scale,
+                     const T* batch, T* running);
+template <class T>
+void running_average(CudaContext& context, std::int64_t n, double decay, double scale,
                      const T* batch, T* running);
 
 }  // namespace shatter::kernels

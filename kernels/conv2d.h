@@ -6,6 +6,7 @@
 
 #include <shatter/kernels/context.h>
 #include <shatter/kernels/geometry.h>
+#include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
 
@@ -15,17 +16,28 @@ enum class Conv2dAlgorithm { automatic, onednn, im2col };
 /// Overwrites y. bias [k] may be null. T: float, double. Throws for onednn with double.
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
-                    const T* bias, T* y, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+                    const wide_t<T>* bias, T* y,
+                    Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+template <class T>
+void conv2d_forward(CudaContext& context, const Conv2dGeometry& g, const T* x, const T* w,
+                    const wide_t<T>* bias, T* y,
+                    Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
 
 /// dx[n,h,w,c] = sum of dy * w over the windows that cover the pixel. Overwrites dx.
 template <class T>
 void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
+                          T* dx, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+template <class T>
+void conv2d_backward_data(CudaContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
                           T* dx, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
 
 /// dw[k,r,s,c] = sum over images and windows of dy * x, added in an order fixed by the shape.
 /// Overwrites dw. The bias gradient is reduce_rows(dy).
 template <class T>
 void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
-                            T* dw, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+                            wide_t<T>* dw, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
+template <class T>
+void conv2d_backward_weight(CudaContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
+                            wide_t<T>* dw, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
 
 }  // namespace shatter::kernels

@@ -13,11 +13,16 @@ enum class UnaryOp { negate, exp, log, sqrt, square, abs, relu, sigmoid, tanh };
 /// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double.
 template <class T>
 void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
+template <class T>
+void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
 
 /// dx = dy * f'(x), in place on dy allowed. x is the input, y the output of forward. relu'(0) = 0,
 /// abs'(0) = 0.
 template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
+                    const T* dy, T* dx);
+template <class T>
+void unary_backward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);
 
 enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum, equal };
@@ -35,32 +40,49 @@ struct BroadcastGeometry {
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
+template <class T>
+void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
+            T* y);
 
 /// y = scale * x + shift, packed, in place allowed. T: float, double.
 template <class T>
 void affine(CpuContext& context, std::int64_t n, T scale, T shift, const T* x, T* y);
+template <class T>
+void affine(CudaContext& context, std::int64_t n, T scale, T shift, const T* x, T* y);
 
 /// y = x for `rows` rows of `columns` elements, rows x_step and y_step elements apart. T: any.
 template <class T>
 void copy_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+               std::int64_t x_step, T* y, std::int64_t y_step);
+template <class T>
+void copy_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                std::int64_t x_step, T* y, std::int64_t y_step);
 
 /// y += x, as copy_rows. T: float, double.
 template <class T>
 void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               std::int64_t x_step, T* y, std::int64_t y_step);
+template <class T>
+void add_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+              std::int64_t x_step, T* y, std::int64_t y_step);
 
 /// y[i] = value. T: any.
 template <class T>
 void fill(CpuContext& context, std::int64_t n, T value, T* y);
+template <class T>
+void fill(CudaContext& context, std::int64_t n, T value, T* y);
 
 /// y = x converted, between any two element types; floating to integer truncates toward zero.
 void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DType to, void* y);
+void convert(CudaContext& context, std::int64_t n, DType from, const void* x, DType to, void* y);
 
 /// y = x with its dimensions reordered: y's dimension d is x's dimension order[d]. shape is x's,
 /// rank at most 6. Both packed. T: float, double, uint8.
 template <class T>
 void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
              T* y);
+template <class T>
+void permute(CudaContext& context, int rank, const std::int64_t* shape, const int* order,
+             const T* x, T* y);
 
 }  // namespace shatter::kernels

@@ -17,10 +17,14 @@ struct LrnGeometry {
 /// Overwrites y. T: float, double.
 template <class T>
 void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y);
+template <class T>
+void lrn_forward(CudaContext& context, const LrnGeometry& g, const T* x, T* y);
 
 /// dx_c = dy_c s_c^-beta - 2 alpha beta x_c sum_{j: |j-c| <= radius} dy_j x_j s_j^(-beta-1), where
 /// s is the bracket of the forward formula, recomputed from x. Overwrites dx.
 template <class T>
 void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx);
+template <class T>
+void lrn_backward(CudaContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx);
 
 }  // namespace shatter::kernels

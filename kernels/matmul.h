@@ -2,6 +2,7 @@
 #pragma once
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
 
@@ -18,10 +19,16 @@ struct MatmulGeometry {
 template <class T>
 void matmul(CpuContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
             T* c);
+template <class T>
+void matmul(CudaContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
+            T* c);
 
 /// y [rows, columns] = x + bias [columns], in place allowed. T: float, double.
 template <class T>
 void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-              const T* bias, T* y);
+              const wide_t<T>* bias, T* y);
+template <class T>
+void add_bias(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+              const wide_t<T>* bias, T* y);
 
 }  // namespace shatter::kernels

@@ -12,18 +12,28 @@ namespace shatter::kernels {
 template <class T>
 void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y,
                         std::uint8_t* index);
+template <class T>
+void max_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y,
+                        std::uint8_t* index);
 
 /// dx = the sum of dy over the windows whose largest value the pixel was. Overwrites dx.
 template <class T>
 void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy,
                          const std::uint8_t* index, T* dx);
+template <class T>
+void max_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T* dy,
+                         const std::uint8_t* index, T* dx);
 
 /// y = the mean of the window's pixels inside the image: padding is not counted. Overwrites y.
 template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y);
+template <class T>
+void avg_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y);
 
 /// dx = the sum over covering windows of dy / (pixels of the window inside the image).
 template <class T>
 void avg_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy, T* dx);
+template <class T>
+void avg_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T* dy, T* dx);
 
 }  // namespace shatter::kernels

@@ -10,12 +10,18 @@ namespace shatter::kernels {
 template <class T>
 void fill_uniform(CpuContext& context, const RandomKey& key, std::int64_t n, double low,
                   double high, T* y);
+template <class T>
+void fill_uniform(CudaContext& context, const RandomKey& key, std::int64_t n, double low,
+                  double high, T* y);
 
 /// Normal numbers by Box-Muller in double: block i / 2 of random_words(key, i / 2) gives the pair
 /// (i even: cosine, i odd: sine), as normal_pair() of functions.h says. n <= 2^33. T: float,
 /// double.
 template <class T>
 void fill_normal(CpuContext& context, const RandomKey& key, std::int64_t n, double mean,
+                 double deviation, T* y);
+template <class T>
+void fill_normal(CudaContext& context, const RandomKey& key, std::int64_t n, double mean,
                  double deviation, T* y);
 
 }  // namespace shatter::kernels

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
 
@@ -16,16 +17,24 @@ struct ReduceGeometry {
 /// float accumulate in double. T: float, double.
 template <class T>
 void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
+template <class T>
+void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
 
 /// y [columns] = the sum over rows of x, rows x_step elements apart: the bias gradient of a linear
 /// or convolution layer. Accumulates in double.
 template <class T>
 void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-                 std::int64_t x_step, T* y);
+                 std::int64_t x_step, wide_t<T>* y);
+template <class T>
+void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int64_t x_step, wide_t<T>* y);
 
 /// index[row] = the column of the row's largest value, the first one on ties. columns >= 1.
 template <class T>
 void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int32_t* index);
+template <class T>
+void argmax_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int32_t* index);
 
 }  // namespace shatter::kernels

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
 
@@ -9,18 +10,30 @@ namespace shatter::kernels {
 template <class T>
 void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                      T* y);
+template <class T>
+void softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* x,
+                     T* y);
 /// dx = y * (dy - sum(dy * y)).
 template <class T>
 void softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* y,
+                      const T* dy, T* dx);
+template <class T>
+void softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                       const T* dy, T* dx);
 
 /// y = x - max - log(sum(exp(x - max))).
 template <class T>
 void log_softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                          T* y);
+template <class T>
+void log_softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* x,
+                         T* y);
 /// dx = dy - exp(y) * sum(dy).
 template <class T>
 void log_softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* y,
+                          const T* dy, T* dx);
+template <class T>
+void log_softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                           const T* dy, T* dx);
 
 /// With q = (1 - smoothing) * onehot(label) + smoothing / classes and p = softmax(logits):
@@ -34,6 +47,9 @@ struct CrossEntropyGeometry {
 /// Overwrites loss [rows] and gradient [rows, classes]. T: float, double.
 template <class T>
 void softmax_cross_entropy(CpuContext& context, const CrossEntropyGeometry& g, const T* logits,
-                           const std::int32_t* labels, T* loss, T* gradient);
+                           const std::int32_t* labels, wide_t<T>* loss, T* gradient);
+template <class T>
+void softmax_cross_entropy(CudaContext& context, const CrossEntropyGeometry& g, const T* logits,
+                           const std::int32_t* labels, wide_t<T>* loss, T* gradient);
 
 }  // namespace shatter::kernels

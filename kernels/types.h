@@ -77,4 +77,9 @@ inline constexpr DType dtype_of = [] {
   }
 }();
 
+/// What arithmetic on T is done in and what per-channel values are kept in: float for bfloat16,
+/// else T itself.
+template <class T>
+using wide_t = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+
 }  // namespace shatter

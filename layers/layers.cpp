@@ -152,7 +152,8 @@ Dropout::Dropout(double p) : probability(p) {
 
 Tensor Dropout::operator()(const Tensor& x) const {
   if (!mode.training || probability == 0) return x;
-  return dropout(x, probability, {.seed = mode.seed, .stream = Stream::dropout}, mode.step);
+  const RandomKey key{.seed = mode.seed, .stream = Stream::dropout};
+  return mode.step ? dropout(x, probability, key, mode.step) : dropout(x, probability, key, 0);
 }
 
 LayerInfo Dropout::info(const Shape& input) const {

@@ -138,7 +138,15 @@ void set_training(ModelRef model, bool training) {
   model.visit(setter);
 }
 
-void set_step(ModelRef model, std::uint32_t step) {
+void set_step(ModelRef model, std::int64_t step) {
+  const std::vector<Tensor> all = parameters(model);
+  set_step(model, Tensor::full({1}, double(step), DType::int64,
+                               all.empty() ? Device::cpu() : all.front().device()));
+}
+
+void set_step(ModelRef model, const Tensor& step) {
+  check(step.defined() && step.dtype() == DType::int64 && step.numel() == 1, "set_step: step is ",
+        step.str(), ", expected int64 [1]");
   ModeSetter setter([step](Mode& mode) { mode.step = step; });
   model.visit(setter);
 }

@@ -21,7 +21,8 @@ namespace shatter {
 struct Mode {
   bool training = true;
   std::uint64_t seed = 0;  ///< set by initialize(), different for every layer
-  std::uint32_t step = 0;  ///< training steps done: random masks are functions of (seed, step)
+  /// Training steps done, int64 [1] (undefined: 0): random masks are functions of (seed, step).
+  Tensor step{};
 };
 
 class Module;
@@ -181,7 +182,10 @@ void to(ModelRef model, Device device);
 void zero_grad(ModelRef model);
 void set_training(ModelRef model, bool training);
 /// For layers with random masks; call before each training step.
-void set_step(ModelRef model, std::uint32_t step);
+void set_step(ModelRef model, std::int64_t step);
+/// The same with a tensor int64 [1] that the layers read at each forward pass, so that whoever
+/// holds it can move it on. It must lie on the model's device.
+void set_step(ModelRef model, const Tensor& step);
 
 /// The state as PyTorch names and lays it out: convolution weights become OIHW.
 std::vector<NamedTensor> export_state(ModelRef model);

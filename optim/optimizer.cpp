@@ -4,6 +4,7 @@
 #include <set>
 
 #include <shatter/core/autograd.h>
+#include <shatter/core/checks.h>
 #include <shatter/core/dispatch.h>
 #include <shatter/core/ops.h>
 #include <shatter/kernels/optimizer.h>
@@ -31,6 +32,15 @@ void check_groups(const char* name, const std::vector<ParameterGroup>& groups,
   }
 }
 
+/// float64 [1] where the parameters are.
+Tensor rate_like(const std::vector<ParameterGroup>& groups) {
+  for (const ParameterGroup& group : groups) {
+    for (const NamedTensor& parameter : group.parameters)
+      return Tensor::zeros({1}, DType::float64, parameter.tensor.device());
+  }
+  return Tensor::zeros({1}, DType::float64);
+}
+
 /// A tensor like each parameter, named prefix.name.
 std::vector<NamedTensor> state_like(const std::vector<ParameterGroup>& groups,
                                     const std::string& prefix, double value) {
@@ -47,7 +57,7 @@ std::vector<NamedTensor> state_like(const std::vector<ParameterGroup>& groups,
 /// belongs to parameter i; buffers follow the first `count` states.
 template <class Update>
 void update_all(const char* name, const std::vector<ParameterGroup>& groups,
-                const std::vector<NamedTensor>& state, double rate, Update update) {
+                const std::vector<NamedTensor>& state, Update update) {
   std::vector<Tensor> gradients;  // keeps packed copies alive during the update
   const Tensor* first = nullptr;
   std::size_t count = 0;
@@ -73,7 +83,6 @@ void update_all(const char* name, const std::vector<ParameterGroup>& groups,
                                       ? state[count + place].tensor.template data<T>()
                                       : nullptr,
                .n = w.numel(),
-               .learning_rate = rate,
                .weight_decay = group.weight_decay});
         }
       }
@@ -91,13 +100,21 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
         ", expected 0 <= momentum < 1");
   check(!options_.nesterov || options_.momentum > 0, "Sgd: Nesterov needs a momentum");
   if (options_.momentum > 0) state_ = state_like(groups_, "momentum", 0);
+  rate_ = rate_like(groups_);
 }
 
 void Sgd::step() {
-  update_all("Sgd", groups_, state_, learning_rate(), [&](auto& context, auto tensors) {
-    kernels::sgd_update(context, tensors, options_.momentum, options_.nesterov);
-  });
+  rate_.fill(learning_rate());
+  update();
   ++steps_;
+}
+
+void Sgd::update(const Tensor& stopped) {
+  update_all("Sgd", groups_, state_, [&](auto& context, auto tensors) {
+    kernels::sgd_update(context, tensors, rate_.data<double>(),
+                        ops::data_or_null<std::int32_t>(stopped), options_.momentum,
+                        options_.nesterov);
+  });
 }
 
 std::vector<NamedTensor> Sgd::state() const {
@@ -112,14 +129,17 @@ RmsProp::RmsProp(std::vector<ParameterGroup> groups, RmsPropOptions options)
         "RmsProp: decay ", options_.decay, ", momentum ", options_.momentum, ", epsilon ",
         options_.epsilon, "; expected decay and momentum in [0, 1), epsilon > 0");
   state_ = state_like(groups_, "mean_square", 1);
+  rate_ = rate_like(groups_);
   if (options_.momentum > 0) {
     for (NamedTensor& buffer : state_like(groups_, "momentum", 0)) state_.push_back(buffer);
   }
 }
 
 void RmsProp::step() {
-  update_all("RmsProp", groups_, state_, learning_rate(), [&](auto& context, auto tensors) {
-    kernels::rmsprop_update(context, tensors, options_.decay, options_.momentum, options_.epsilon);
+  rate_.fill(learning_rate());
+  update_all("RmsProp", groups_, state_, [&](auto& context, auto tensors) {
+    kernels::rmsprop_update(context, tensors, rate_.data<double>(), nullptr, options_.decay,
+                            options_.momentum, options_.epsilon);
   });
   ++steps_;
 }

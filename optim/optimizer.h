@@ -30,6 +30,12 @@ class Sgd {
   /// One update from grad() of every parameter at the schedule's rate for steps(); a parameter
   /// without gradient is left alone.
   void step();
+  /// The update alone: at the rate that rate() holds, steps() as it is. Where *stopped (int32 [1],
+  /// may be undefined) is not 0 nothing changes. For captured steps, which move the rate on
+  /// themselves.
+  void update(const Tensor& stopped = {});
+  /// float64 [1] on the parameters' device: the rate of the next update().
+  const Tensor& rate() const { return rate_; }
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
   double learning_rate() const { return options_.schedule(steps_); }
@@ -40,6 +46,7 @@ class Sgd {
   std::vector<ParameterGroup> groups_;
   SgdOptions options_;
   std::vector<NamedTensor> state_;
+  Tensor rate_;
   std::int64_t steps_ = 0;
 };
 
@@ -63,6 +70,7 @@ class RmsProp {
   std::vector<ParameterGroup> groups_;
   RmsPropOptions options_;
   std::vector<NamedTensor> state_;
+  Tensor rate_;
   std::int64_t steps_ = 0;
 };
 

@@ -249,8 +249,9 @@ void augment_general(const AugmentGeometry& g, const Placement& placement, std::
 }  // namespace
 
 template <class Source>
-void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed, std::uint32_t epoch,
-             std::int64_t batch, const std::int64_t* index, const Source* x, float* y) {
+void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
+             const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
+             const Source* x, float* y) {
   check(g.crop_h >= 0 && g.crop_h <= g.h && g.crop_w >= 0 && g.crop_w <= g.w, "augment: a crop of ",
         g.crop_h, " x ", g.crop_w, " from images of ", g.h, " x ", g.w);
   check((g.saturation == 0 && g.hue == 0) || g.c == 3,
@@ -260,6 +261,8 @@ void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed, 
   const std::int64_t image = g.h * g.w * g.c;
   const std::int64_t output = g.crop_h * g.crop_w * (g.y_pitch ? g.y_pitch : g.c);
   if (output == 0) return;
+  index += position->first;
+  const auto epoch = static_cast<std::uint32_t>(position->epoch);
   const bool plain = g.rotation == 0 && g.brightness == 0 && g.contrast == 0 && g.saturation == 0 &&
                      g.hue == 0 && g.noise == 0 && g.crop_h * g.crop_w * g.c <= exact_values;
   context.parallel_for(batch, rows_per_chunk(4 * output),
@@ -280,9 +283,16 @@ void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed, 
                        });
 }
 
-template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, std::uint32_t,
+void gather_labels(CpuContext& context, const BatchPosition* position, std::int64_t batch,
+                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y) {
+  context.parallel_for(batch, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) y[i] = labels[index[position->first + i]];
+  });
+}
+
+template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, const BatchPosition*,
                       std::int64_t, const std::int64_t*, const std::uint8_t*, float*);
-template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, std::uint32_t,
+template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, const BatchPosition*,
                       std::int64_t, const std::int64_t*, const float*, float*);
 
 }  // namespace shatter::kernels

@@ -62,8 +62,8 @@ void sum_rows(CpuContext& context, const BatchNormGeometry& g, double* total, Ad
 }  // namespace
 
 template <class T>
-void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x, T* mean,
-                           T* variance) {
+void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x,
+                           wide_t<T>* mean, wide_t<T>* variance) {
   const Workspace<double> total(2 * g.channels);
   // Sums are of x less the first row: no cancellation where the mean is large.
   sum_rows(context, g, total.data(), [=](std::int64_t begin, std::int64_t end, double* sums) {
@@ -106,7 +106,8 @@ void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, cons
 
 template <class T>
 void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon, const T* x,
-                        const T* mean, const T* variance, const T* gamma, const T* beta, T* y) {
+                        const wide_t<T>* mean, const wide_t<T>* variance, const wide_t<T>* gamma,
+                        const wide_t<T>* beta, T* y) {
   const Scales<T> scales(g.channels, epsilon, variance, gamma, beta);
   const auto rows = [&](auto relu) {
     context.parallel_for(
@@ -220,8 +221,9 @@ void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& 
 
 template <class T>
 void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double epsilon,
-                         const T* x, const T* dy, const T* mean, const T* variance, const T* gamma,
-                         const T* beta, T* dx, T* dgamma, T* dbeta) {
+                         const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
+                         const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
+                         wide_t<T>* dbeta) {
   const Scales<T> scales(g.channels, epsilon, variance, gamma, beta);
   if (g.relu)
     backward<true>(context, g, scales, x, dy, mean, dx, dgamma, dbeta);

@@ -159,7 +159,7 @@ void backward_weight_im2col(CpuContext& context, const Conv2dGeometry& g, const 
 
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
-                    const T* bias, T* y, Conv2dAlgorithm algorithm) {
+                    const wide_t<T>* bias, T* y, Conv2dAlgorithm algorithm) {
   const bool onednn = use_onednn<T>(algorithm, "conv2d_forward");
   if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
     const Windows& win = g.windows;
@@ -188,7 +188,7 @@ void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T*
 
 template <class T>
 void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
-                            T* dw, Conv2dAlgorithm algorithm) {
+                            wide_t<T>* dw, Conv2dAlgorithm algorithm) {
   const bool onednn = use_onednn<T>(algorithm, "conv2d_backward_weight");
   if (empty(g)) {
     std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));

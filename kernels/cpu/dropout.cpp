@@ -48,15 +48,16 @@ void uniform_lanes(const RandomKey& key, std::uint32_t first, std::uint32_t bloc
 
 template <class T>
 void dropout(CpuContext& context, std::int64_t n, double p, const RandomKey& key,
-             std::uint32_t step, const T* x, T* y) {
+             const std::int64_t* step, const T* x, T* y) {
   // The least float not below p, so that comparing floats is comparing with p itself.
   float least = static_cast<float>(p);
   if (static_cast<double>(least) < p) least = std::nextafter(least, 2.0f);
   context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
-    multiversion([=, scale = static_cast<T>(1 / (1 - p)), threshold = least] {
+    multiversion([=, block = static_cast<std::uint32_t>(*step), scale = static_cast<T>(1 / (1 - p)),
+                  threshold = least] {
       float uniform[4 * lanes];
       for (std::int64_t at = begin; at < end; at += 4 * lanes) {
-        uniform_lanes(key, static_cast<std::uint32_t>(at / 4), step, uniform);
+        uniform_lanes(key, static_cast<std::uint32_t>(at / 4), block, uniform);
         const std::int64_t width = std::min(4 * lanes, end - at);
         SHATTER_INDEPENDENT
         for (std::int64_t i = 0; i < width; ++i)
@@ -66,9 +67,9 @@ void dropout(CpuContext& context, std::int64_t n, double p, const RandomKey& key
   });
 }
 
-template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, std::uint32_t,
+template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, const std::int64_t*,
                       const float*, float*);
-template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, std::uint32_t,
+template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, const std::int64_t*,
                       const double*, double*);
 
 }  // namespace shatter::kernels

@@ -96,7 +96,7 @@ void matmul(CpuContext& context, const MatmulGeometry& g, T alpha, const T* a, c
 
 template <class T>
 void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-              const T* bias, T* y) {
+              const wide_t<T>* bias, T* y) {
   context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
     multiversion([=] {
       for (std::int64_t row = begin; row < end; ++row) {

@@ -28,44 +28,46 @@ void for_tensors(CpuContext& context, std::span<const UpdateTensor<T>> tensors, 
 }  // namespace
 
 template <class T>
-void sgd_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors, double momentum,
+void sgd_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
+                const double* learning_rate, const std::int32_t* stopped, double momentum,
                 bool nesterov) {
-  for_tensors(context, tensors,
-              [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
-                multiversion([=, w = tensor.w, dw = tensor.dw, v = tensor.state,
-                              rate = T(tensor.learning_rate), decay = T(tensor.weight_decay),
-                              m = T(momentum)] {
-                  if (!v) {
-                    SHATTER_INDEPENDENT
-                    for (std::int64_t i = begin; i < end; ++i)
-                      w[i] -= rate * (dw[i] + decay * w[i]);
-                  } else if (nesterov) {
-                    SHATTER_INDEPENDENT
-                    for (std::int64_t i = begin; i < end; ++i) {
-                      const T g = dw[i] + decay * w[i];
-                      const T velocity = m * v[i] + g;
-                      v[i] = velocity;
-                      w[i] -= rate * (g + m * velocity);
-                    }
-                  } else {
-                    SHATTER_INDEPENDENT
-                    for (std::int64_t i = begin; i < end; ++i) {
-                      const T velocity = m * v[i] + (dw[i] + decay * w[i]);
-                      v[i] = velocity;
-                      w[i] -= rate * velocity;
-                    }
-                  }
-                });
-              });
+  if (stopped && *stopped) return;
+  for_tensors(
+      context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+        multiversion([=, w = tensor.w, dw = tensor.dw, v = tensor.state, rate = T(*learning_rate),
+                      decay = T(tensor.weight_decay), m = T(momentum)] {
+          if (!v) {
+            SHATTER_INDEPENDENT
+            for (std::int64_t i = begin; i < end; ++i) w[i] -= rate * (dw[i] + decay * w[i]);
+          } else if (nesterov) {
+            SHATTER_INDEPENDENT
+            for (std::int64_t i = begin; i < end; ++i) {
+              const T g = dw[i] + decay * w[i];
+              const T velocity = m * v[i] + g;
+              v[i] = velocity;
+              w[i] -= rate * (g + m * velocity);
+            }
+          } else {
+            SHATTER_INDEPENDENT
+            for (std::int64_t i = begin; i < end; ++i) {
+              const T velocity = m * v[i] + (dw[i] + decay * w[i]);
+              v[i] = velocity;
+              w[i] -= rate * velocity;
+            }
+          }
+        });
+      });
 }
 
 template <class T>
-void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors, double decay,
+void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
+                    const double* learning_rate, const std::int32_t* stopped, double decay,
                     double momentum, double epsilon) {
+  if (stopped && *stopped) return;
   for_tensors(
       context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
         multiversion([=, w = tensor.w, dw = tensor.dw, s = tensor.state, b = tensor.momentum_buffer,
-                      rate = T(tensor.learning_rate), weight_decay = T(tensor.weight_decay),
+                      rate = T(*learning_rate), weight_decay = T(tensor.weight_decay),
                       keep = T(decay), rest = T(1 - decay), m = T(momentum), eps = T(epsilon)] {
           if (b) {
             SHATTER_INDEPENDENT
@@ -90,11 +92,13 @@ void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensor
       });
 }
 
-template void sgd_update(CpuContext&, std::span<const UpdateTensor<float>>, double, bool);
-template void sgd_update(CpuContext&, std::span<const UpdateTensor<double>>, double, bool);
-template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<float>>, double, double,
-                             double);
-template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<double>>, double, double,
-                             double);
+template void sgd_update(CpuContext&, std::span<const UpdateTensor<float>>, const double*,
+                         const std::int32_t*, double, bool);
+template void sgd_update(CpuContext&, std::span<const UpdateTensor<double>>, const double*,
+                         const std::int32_t*, double, bool);
+template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<float>>, const double*,
+                             const std::int32_t*, double, double, double);
+template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<double>>, const double*,
+                             const std::int32_t*, double, double, double);
 
 }  // namespace shatter::kernels

@@ -115,7 +115,7 @@ void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* 
 
 template <class T>
 void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-                 std::int64_t x_step, T* y) {
+                 std::int64_t x_step, wide_t<T>* y) {
   reduce_segments<SumOf<T>>(context, 1, rows, columns, x, x_step, y);
 }
 

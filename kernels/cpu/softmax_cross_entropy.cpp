@@ -92,7 +92,7 @@ void log_softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t c
 
 template <class T>
 void softmax_cross_entropy(CpuContext& context, const CrossEntropyGeometry& g, const T* logits,
-                           const std::int32_t* labels, T* loss, T* gradient) {
+                           const std::int32_t* labels, wide_t<T>* loss, T* gradient) {
   if (g.classes <= 0) return;
   const std::int64_t classes = g.classes;
   const double share = g.label_smoothing / static_cast<double>(classes);

@@ -42,7 +42,8 @@ std::vector<float> run(const AugmentGeometry& g, const std::vector<Source>& x,
   const std::int64_t pitch = g.y_pitch ? g.y_pitch : g.c;
   const auto batch = static_cast<std::int64_t>(index.size());
   return on_threads<float>(batch * g.crop_h * g.crop_w * pitch, [&](CpuContext& context, float* y) {
-    augment(context, g, seed, epoch, batch, index.data(), x.data(), y);
+    const BatchPosition position{0, epoch};
+    augment(context, g, seed, &position, batch, index.data(), x.data(), y);
   });
 }
 
@@ -270,8 +271,9 @@ TEST_CASE("augment refuses impossible geometries") {
   const std::vector<std::uint8_t> x(100);
   std::vector<float> y(100);
   const std::int64_t index = 0;
+  const BatchPosition start;
   const auto call = [&](const AugmentGeometry& g) {
-    augment(context, g, 1, 0, 1, &index, x.data(), y.data());
+    augment(context, g, 1, &start, 1, &index, x.data(), y.data());
   };
   REQUIRE_THROWS_AS(call(geometry(4, 4, 1, 5, 4)), Error);
   AugmentGeometry grey = geometry(4, 4, 1, 4, 4);

@@ -11,6 +11,7 @@ using namespace shatter::test;
 
 namespace {
 
+constexpr double rate = 0.15;
 const std::vector<std::int64_t> lengths{1, 0, 31, 1003, 40001};
 
 template <class T>
@@ -30,12 +31,10 @@ struct Model {
     std::vector<UpdateTensor<T>> result;
     for (std::size_t i = 0; i < lengths.size(); ++i)
       result.push_back({w[i].data(), dw[i].data(), with_state ? state[i].data() : nullptr,
-                        with_buffer ? buffer[i].data() : nullptr, lengths[i],
-                        0.1 + 0.05 * double(i), i % 2 ? 0.01 : 0.0});
+                        with_buffer ? buffer[i].data() : nullptr, lengths[i], decay(i)});
     return result;
   }
 
-  static double rate(std::size_t i) { return 0.1 + 0.05 * double(i); }
   static double decay(std::size_t i) { return i % 2 ? 0.01 : 0.0; }
 };
 
@@ -60,7 +59,7 @@ void compare(Update update, Step step) {
     auto b = to_double(expected.buffer[i]);
     for (std::size_t j = 0; j < w.size(); ++j) {
       const double g = double(expected.dw[i][j]) + Model<T>::decay(i) * w[j];
-      step(Model<T>::rate(i), g, w[j], s[j], b[j]);
+      step(rate, g, w[j], s[j], b[j]);
     }
     require_close(first.w[i], w, 1, 1);
     require_close(first.state[i], s, 1, 1);
@@ -77,18 +76,18 @@ TEMPLATE_TEST_CASE("sgd_update with momentum, Nesterov's, and none", "", float, 
     compare<T>(
         [&](CpuContext& context, Model<T>& model) {
           const auto tensors = model.tensors(true, false);
-          sgd_update<T>(context, tensors, 0.9, nesterov);
+          sgd_update<T>(context, tensors, &rate, nullptr, 0.9, nesterov);
         },
-        [&](double rate, double g, double& w, double& v, double&) {
+        [&](double r, double g, double& w, double& v, double&) {
           v = 0.9 * v + g;
-          w -= rate * (nesterov ? g + 0.9 * v : v);
+          w -= r * (nesterov ? g + 0.9 * v : v);
         });
   compare<T>(
       [&](CpuContext& context, Model<T>& model) {
         const auto tensors = model.tensors(false, false);
-        sgd_update<T>(context, tensors, 0, false);
+        sgd_update<T>(context, tensors, &rate, nullptr, 0, false);
       },
-      [](double rate, double g, double& w, double&, double&) { w -= rate * g; });
+      [](double r, double g, double& w, double&, double&) { w -= r * g; });
 }
 
 TEMPLATE_TEST_CASE("rmsprop_update with and without momentum", "", float, double) {
@@ -97,18 +96,31 @@ TEMPLATE_TEST_CASE("rmsprop_update with and without momentum", "", float, double
     compare<T>(
         [&](CpuContext& context, Model<T>& model) {
           const auto tensors = model.tensors(true, momentum);
-          rmsprop_update<T>(context, tensors, 0.9, momentum ? 0.8 : 0, 1);
+          rmsprop_update<T>(context, tensors, &rate, nullptr, 0.9, momentum ? 0.8 : 0, 1);
         },
-        [&](double rate, double g, double& w, double& s, double& b) {
+        [&](double r, double g, double& w, double& s, double& b) {
           s = 0.9 * s + 0.1 * g * g;
-          const double step = rate * g / std::sqrt(s + 1);
+          const double step = r * g / std::sqrt(s + 1);
           if (momentum) b = 0.8 * b + step;
           w -= momentum ? b : step;
         });
 }
 
+TEMPLATE_TEST_CASE("updates change nothing once training has stopped", "", float, double) {
+  using T = TestType;
+  const std::int32_t stopped = 1;
+  for (CpuContext* context : contexts()) {
+    Model<T> model, before;
+    sgd_update<T>(*context, model.tensors(true, false), &rate, &stopped, 0.9, false);
+    rmsprop_update<T>(*context, model.tensors(true, true), &rate, &stopped, 0.9, 0.8, 1);
+    REQUIRE(model.w == before.w);
+    REQUIRE(model.state == before.state);
+    REQUIRE(model.buffer == before.buffer);
+  }
+}
+
 TEST_CASE("updating no tensors does nothing") {
   CpuContext context(2);
-  sgd_update<float>(context, {}, 0.9, false);
-  rmsprop_update<double>(context, {}, 0.9, 0, 1e-3);
+  sgd_update<float>(context, {}, &rate, nullptr, 0.9, false);
+  rmsprop_update<double>(context, {}, &rate, nullptr, 0.9, 0, 1e-3);
 }

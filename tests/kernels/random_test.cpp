@@ -5,6 +5,7 @@
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -49,12 +50,15 @@ TEMPLATE_TEST_CASE("fill_uniform is words scaled, for every length", "", float, 
   using T = TestType;
   const RandomKey key{7, Stream::synthetic, 3};
   for (const std::int64_t n : {0, 1, 31, 32, 33, 1003, 40001}) {
-    const auto y = on_threads<T>(
-        n, [&](CpuContext& context, T* out) { fill_uniform(context, key, n, -2, 6, out); });
-    for (std::size_t i = 0; i < y.size(); ++i) {
-      const auto word = random_words(key, static_cast<std::uint32_t>(i / 4))[i % 4];
-      REQUIRE(y[i] == T(-2 + 8 * double(uniform_float(word))));
-    }
+    on_devices([&](auto& on) {
+      T* const out = on.template make<T>(n);
+      fill_uniform(on.context, key, n, -2, 6, out);
+      const std::vector<T> y = on.result(out);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const auto word = random_words(key, static_cast<std::uint32_t>(i / 4))[i % 4];
+        REQUIRE(y[i] == T(-2 + 8 * double(uniform_float(word))));
+      }
+    });
   }
 }
 
@@ -84,28 +88,35 @@ TEMPLATE_TEST_CASE("fill_normal is Box-Muller on the named words and agrees for 
                    float, double) {
   using T = TestType;
   const RandomKey key{5, Stream::initialize, 2};
-  const auto whole = on_threads<T>(
-      1003, [&](CpuContext& context, T* out) { fill_normal(context, key, 1003, 0, 1, out); });
   const Words4 words = random_words(key, 4);
   const double radius = std::sqrt(-2 * std::log(1 - uniform_double(words[0], words[1])));
   const double angle = 2 * std::acos(-1.0) * uniform_double(words[2], words[3]);
-  REQUIRE(std::abs(double(whole[8]) - radius * std::cos(angle)) < tolerance<T>(1));
-  REQUIRE(std::abs(double(whole[9]) - radius * std::sin(angle)) < tolerance<T>(1));
-  for (const std::int64_t n : {0, 1, 31, 32, 33}) {
-    const auto part = on_threads<T>(
-        n, [&](CpuContext& context, T* out) { fill_normal(context, key, n, 0, 1, out); });
-    REQUIRE(std::equal(part.begin(), part.end(), whole.begin()));
-  }
+  on_devices([&](auto& on) {
+    const auto filled = [&](std::int64_t n) {
+      T* const out = on.template make<T>(n);
+      fill_normal(on.context, key, n, 0, 1, out);
+      return on.result(out);
+    };
+    const std::vector<T> whole = filled(1003);
+    REQUIRE(std::abs(double(whole[8]) - radius * std::cos(angle)) < tolerance<T>(1));
+    REQUIRE(std::abs(double(whole[9]) - radius * std::sin(angle)) < tolerance<T>(1));
+    for (const std::int64_t n : {0, 1, 31, 32, 33}) {
+      const std::vector<T> part = filled(n);
+      REQUIRE(std::equal(part.begin(), part.end(), whole.begin()));
+    }
+  });
 }
 
 TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double) {
   using T = TestType;
   const RandomKey key{3, Stream::dropout, 1};
+  const std::int64_t five = 5, six = 6;
   for (const std::int64_t n : {0, 1, 31, 32, 33, 1003, 50001})
     for (const double p : {0.0, 0.25, 0.9}) {
       const auto x = random_values<T>(n, 1);
-      const auto y = on_threads<T>(
-          n, [&](CpuContext& context, T* out) { dropout(context, n, p, key, 5, x.data(), out); });
+      const auto y = on_threads<T>(n, [&](CpuContext& context, T* out) {
+        dropout(context, n, p, key, &five, x.data(), out);
+      });
       std::vector<double> expected;
       double kept = 0;
       for (std::size_t i = 0; i < x.size(); ++i) {
@@ -116,8 +127,9 @@ TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double) {
       }
       require_each_close(y, expected);
       if (n > 50000) REQUIRE(std::abs(kept / double(n) - (1 - p)) < 0.01);
-      const auto other = on_threads<T>(
-          n, [&](CpuContext& context, T* out) { dropout(context, n, p, key, 6, x.data(), out); });
+      const auto other = on_threads<T>(n, [&](CpuContext& context, T* out) {
+        dropout(context, n, p, key, &six, x.data(), out);
+      });
       if (n > 1000 && p > 0) REQUIRE(other != y);
     }
 }

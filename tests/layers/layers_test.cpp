@@ -160,7 +160,7 @@ TEST_CASE("a user's class is a model") {
   set_training(model, false);
   CHECK_FALSE(model.drop.mode.training);
   set_step(model, 7);
-  CHECK(model.drop.mode.step == 7);
+  CHECK(model.drop.mode.step.item() == 7);
   CHECK_THAT(summarize(model, {1, 2}).str(), Contains("parameters 19"));
   const Module erased = model;
   CHECK(erased(Tensor::zeros({1, 2})).shape() == Shape{1, 3});

@@ -1,0 +1,272 @@
+// CudaContext by the CUDA runtime.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string_view>
+
+#include <shatter/kernels/caching_allocator.h>
+#include <shatter/kernels/cuda/launch.h>
+#include <shatter/kernels/error.h>
+
+#include "check.h"
+
+namespace shatter {
+namespace {
+
+class DeviceMemory final : public MemorySource {
+ public:
+  explicit DeviceMemory(int device) : device_(device) {}
+  void* obtain(std::size_t bytes) override {
+    void* block = nullptr;
+    if (cudaSetDevice(device_) != cudaSuccess || cudaMalloc(&block, bytes) != cudaSuccess) {
+      cudaGetLastError();  // a refusal for want of memory leaves the device usable
+      return nullptr;
+    }
+    return block;
+  }
+  void give_back(void* block, std::size_t) noexcept override { cudaFree(block); }
+
+ private:
+  int device_;
+};
+
+// Whether SHATTER_SYNC asks to wait for each kernel.
+bool waits_for_each() {
+  static const bool wait = [] {
+    const char* const value = std::getenv("SHATTER_SYNC");
+    return value && std::string_view(value) == "1";
+  }();
+  return wait;
+}
+
+__global__ void nothing() {}
+
+// Throws unless this build holds code for the GPU.
+void check_kernels_fit(const CudaProperties& gpu) {
+  cudaFuncAttributes attributes{};
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, nothing);
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+      status == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();
+    fail(ErrorKind::device, "GPU ", gpu.name, " has compute capability ", gpu.major, ".", gpu.minor,
+         "; this build of shatter holds kernels for " SHATTER_CUDA_ARCHITECTURES
+         ": build it with -DCMAKE_CUDA_ARCHITECTURES=",
+         gpu.major, gpu.minor);
+  }
+  check_cuda("CudaContext", status);
+}
+
+}  // namespace
+
+struct CudaContext::Impl {
+  int device;
+  cudaStream_t stream = nullptr;
+  CudaProperties properties;
+  DeviceMemory memory;
+  CachingAllocator allocator;
+  bool tf32 = true;
+  bool recording = false;
+  std::int64_t launches = 0;
+  std::map<const void*, std::shared_ptr<void>> states;
+
+  explicit Impl(int index) : device(index), memory(index), allocator(memory, 256) {}
+
+  void refuse_while_recording(const char* call) const {
+    if (recording) fail(ErrorKind::device, call, ": not possible while a graph is being recorded");
+  }
+};
+
+int cuda_devices(std::string* why) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    count = 0;
+  }
+  if (why) {
+    if (status == cudaErrorInsufficientDriver)
+      *why = "no NVIDIA driver, or one older than CUDA " + std::to_string(CUDART_VERSION / 1000);
+    else if (status != cudaSuccess)
+      *why = cudaGetErrorString(status);
+    else if (count == 0)
+      *why = "no NVIDIA GPU";
+    else
+      why->clear();
+  }
+  return count;
+}
+
+CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>(device)) {
+  std::string why;
+  const int count = cuda_devices(&why);
+  if (count == 0) fail(ErrorKind::device, "device cuda:", device, ": ", why);
+  if (device < 0 || device >= count)
+    fail(ErrorKind::device, "device cuda:", device, ": ", count, " CUDA devices found");
+  cudaDeviceProp p{};
+  check_cuda("CudaContext", cudaGetDeviceProperties(&p, device));
+  check_cuda("CudaContext", cudaSetDevice(device));
+  CudaProperties& mine = impl_->properties;
+  mine.name = p.name;
+  mine.major = p.major;
+  mine.minor = p.minor;
+  mine.multiprocessors = p.multiProcessorCount;
+  mine.memory = p.totalGlobalMem;
+  mine.l2_cache = static_cast<std::size_t>(p.l2CacheSize);
+  check_cuda("CudaContext", cudaDriverGetVersion(&mine.driver));
+  check_cuda("CudaContext", cudaRuntimeGetVersion(&mine.runtime));
+  check_kernels_fit(mine);
+  check_cuda("CudaContext", cudaStreamCreateWithFlags(&impl_->stream, cudaStreamNonBlocking));
+}
+
+CudaContext::~CudaContext() {
+  if (impl_->stream) cudaStreamSynchronize(impl_->stream);
+  impl_->states.clear();
+  impl_->allocator.release();
+  if (impl_->stream) cudaStreamDestroy(impl_->stream);
+}
+
+int CudaContext::device() const noexcept {
+  return impl_->device;
+}
+const CudaProperties& CudaContext::properties() const noexcept {
+  return impl_->properties;
+}
+void* CudaContext::stream() const noexcept {
+  return impl_->stream;
+}
+
+void* CudaContext::allocate(std::size_t bytes) {
+  void* const block = impl_->allocator.allocate(bytes);
+  if (!block) {
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail(ErrorKind::device, "cuda:", impl_->device, ": out of memory: ", bytes,
+         " bytes asked for, ", impl_->allocator.statistics().live_bytes, " in use, ", free,
+         " free of ", total, "; a smaller batch needs less");
+  }
+  return block;
+}
+
+void CudaContext::free(void* block, std::size_t bytes) noexcept {
+  impl_->allocator.free(block, bytes);
+}
+
+AllocatorStatistics CudaContext::allocator_statistics() const {
+  return impl_->allocator.statistics();
+}
+
+void CudaContext::release_cache() {
+  synchronize();
+  impl_->allocator.release();
+}
+
+void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) {
+  impl_->refuse_while_recording("copy_from_host");
+  if (bytes == 0) return;
+  // From pageable memory: returns once the bytes are staged.
+  check_cuda("copy_from_host",
+             cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, impl_->stream));
+  check_cuda("copy_from_host", cudaStreamSynchronize(impl_->stream));
+}
+
+void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
+  impl_->refuse_while_recording("copy_to_host");
+  if (bytes)
+    check_cuda("copy_to_host",
+               cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, impl_->stream));
+  check_cuda("copy_to_host", cudaStreamSynchronize(impl_->stream));
+}
+
+void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes)
+    check_cuda("copy", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, impl_->stream));
+}
+
+void CudaContext::synchronize() {
+  impl_->refuse_while_recording("synchronize");
+  check_cuda("synchronize", cudaStreamSynchronize(impl_->stream));
+}
+
+bool CudaContext::tf32() const noexcept {
+  return impl_->tf32;
+}
+void CudaContext::set_tf32(bool allowed) noexcept {
+  impl_->tf32 = allowed;
+}
+std::int64_t CudaContext::launches() const noexcept {
+  return impl_->launches;
+}
+
+void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
+  std::shared_ptr<void>& state = impl_->states[tag];
+  if (!state) state = make(*this);
+  return state.get();
+}
+
+void LaunchAccess::launched(CudaContext& context, const char* kernel, int status) {
+  CudaContext::Impl& impl = *context.impl_;
+  ++impl.launches;
+  check_cuda(kernel, static_cast<cudaError_t>(status));
+  if (waits_for_each() && !impl.recording) check_cuda(kernel, cudaStreamSynchronize(impl.stream));
+}
+
+struct CudaGraph::Impl {
+  explicit Impl(CudaContext& c) : context(c) {}
+  CudaContext& context;
+  std::shared_ptr<CachingAllocator::Pool> pool = std::make_shared<CachingAllocator::Pool>();
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  std::int64_t nodes = 0, launches = 0;
+};
+
+CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
+    : impl_(new Impl(context)) {
+  CudaContext::Impl& owner = *context.impl_;
+  owner.refuse_while_recording("CudaGraph");
+  const std::int64_t before = owner.launches;
+  check_cuda("CudaGraph", cudaStreamBeginCapture(owner.stream, cudaStreamCaptureModeThreadLocal));
+  owner.recording = true;
+  owner.allocator.begin_pool(impl_->pool);
+  const auto end = [&] {
+    owner.recording = false;
+    owner.allocator.end_pool();
+    return cudaStreamEndCapture(owner.stream, &impl_->graph);
+  };
+  try {
+    work();
+  } catch (...) {
+    end();
+    cudaGetLastError();
+    if (impl_->graph) cudaGraphDestroy(impl_->graph);
+    owner.allocator.dissolve(impl_->pool);
+    throw;
+  }
+  check_cuda("CudaGraph", end());
+  impl_->launches = owner.launches - before;
+  owner.launches = before;
+  std::size_t nodes = 0;
+  check_cuda("CudaGraph", cudaGraphGetNodes(impl_->graph, nullptr, &nodes));
+  impl_->nodes = static_cast<std::int64_t>(nodes);
+  check_cuda("CudaGraph", cudaGraphInstantiate(&impl_->executable, impl_->graph, 0));
+}
+
+CudaGraph::~CudaGraph() {
+  CudaContext::Impl& owner = *impl_->context.impl_;
+  cudaStreamSynchronize(owner.stream);
+  if (impl_->executable) cudaGraphExecDestroy(impl_->executable);
+  if (impl_->graph) cudaGraphDestroy(impl_->graph);
+  owner.allocator.dissolve(impl_->pool);
+}
+
+void CudaGraph::replay() {
+  CudaContext::Impl& owner = *impl_->context.impl_;
+  check_cuda("CudaGraph::replay", cudaGraphLaunch(impl_->executable, owner.stream));
+  owner.launches += impl_->launches;
+}
+
+std::int64_t CudaGraph::nodes() const noexcept {
+  return impl_->nodes;
+}
+
+}  // namespace shatter

@@ -1,0 +1,292 @@
+// CudaContext without a GPU: launches run in the emulator at once, device memory is host memory
+// that only launches and copies can touch.
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <new>
+#include <vector>
+
+#include <shatter/kernels/caching_allocator.h>
+#include <shatter/kernels/emulation/emulator.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) (static_cast<void>(address))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) (static_cast<void>(address))
+#endif
+
+namespace shatter {
+namespace {
+
+constexpr std::size_t arena_bytes = std::size_t{16} << 30;  // of addresses
+constexpr std::size_t memory_bytes = std::size_t{4} << 30;  // that may be in use: the "GPU's"
+constexpr std::size_t margin = 256;
+constexpr unsigned char canary = 0xA5;
+
+// Address space that the host cannot touch, except inside an Access.
+class Arena {
+ public:
+  Arena() {
+    memory_ = static_cast<std::byte*>(
+        mmap(nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+  }
+  std::byte* take(std::size_t bytes) {
+    if (end_ + bytes > arena_bytes) return nullptr;
+    std::byte* const block = memory_ + end_;
+    end_ += bytes;
+    return block;
+  }
+  void open() {
+    if (depth_++ == 0) mprotect(memory_, end_, PROT_READ | PROT_WRITE);
+  }
+  void close() {
+    if (--depth_ == 0) mprotect(memory_, end_, PROT_NONE);
+  }
+
+ private:
+  std::byte* memory_;
+  std::size_t end_ = 0;
+  int depth_ = 0;
+};
+
+Arena& arena() {
+  static Arena& the_arena = *new Arena;
+  return the_arena;
+}
+
+struct Access {
+  Access() { arena().open(); }
+  ~Access() { arena().close(); }
+};
+
+// Blocks between two margins of canaries; what is handed out starts as NaN (all bits set).
+class EmulatedMemory final : public MemorySource {
+ public:
+  void* obtain(std::size_t bytes) override {
+    if (in_use_ + bytes > limit) return nullptr;
+    std::vector<std::byte*>& list = free_[bytes];
+    std::byte* block = nullptr;
+    if (!list.empty()) {
+      block = list.back();
+      list.pop_back();
+    } else {
+      block = arena().take(bytes + 2 * margin);
+      if (!block) return nullptr;
+      block += margin;
+    }
+    in_use_ += bytes;
+    return block;
+  }
+  void give_back(void* block, std::size_t bytes) noexcept override {
+    in_use_ -= bytes;
+    free_[bytes].push_back(static_cast<std::byte*>(block));
+  }
+  void lend(void* block, std::size_t bytes, std::size_t capacity) override {
+    const Access access;
+    auto* const begin = static_cast<unsigned char*>(block);
+    ASAN_UNPOISON_MEMORY_REGION(begin - margin, capacity + 2 * margin);
+    std::memset(begin - margin, canary, margin);
+    std::memset(begin, 0xFF, bytes);
+    std::memset(begin + bytes, canary, capacity - bytes + margin);
+    ASAN_POISON_MEMORY_REGION(begin - margin, margin);
+    ASAN_POISON_MEMORY_REGION(begin + bytes, capacity - bytes + margin);
+  }
+  void take_back(void* block, std::size_t bytes, std::size_t capacity) noexcept override {
+    const Access access;
+    auto* const begin = static_cast<unsigned char*>(block);
+    ASAN_UNPOISON_MEMORY_REGION(begin - margin, capacity + 2 * margin);
+    const auto written = [](const unsigned char* from, std::size_t size) {
+      for (std::size_t i = 0; i < size; ++i)
+        if (from[i] != canary) return true;
+      return false;
+    };
+    if (written(begin - margin, margin) || written(begin + bytes, capacity - bytes + margin)) {
+      std::fprintf(stderr, "emulated device memory: a kernel wrote outside a block of %zu bytes\n",
+                   bytes);
+      std::abort();
+    }
+    ASAN_POISON_MEMORY_REGION(begin, capacity);
+  }
+
+  std::size_t in_use() const { return in_use_; }
+  std::size_t limit = memory_bytes;
+
+ private:
+  std::size_t in_use_ = 0;
+  std::map<std::size_t, std::vector<std::byte*>> free_;
+};
+
+// One device for all contexts of the process, never destroyed, as tensors may outlive statics.
+EmulatedMemory& memory() {
+  static EmulatedMemory& the_memory = *new EmulatedMemory;
+  return the_memory;
+}
+
+}  // namespace
+
+struct CudaContext::Impl {
+  CachingAllocator allocator{memory(), 256};
+  CudaProperties properties{.name = "emulated",
+                            .major = 9,
+                            .multiprocessors = 4,
+                            .memory = memory_bytes,
+                            .l2_cache = std::size_t{1} << 20};
+  bool tf32 = true;
+  std::int64_t launches = 0;
+  std::vector<std::function<void()>>* recording = nullptr;
+  std::map<const void*, std::shared_ptr<void>> states;
+
+  void give(std::function<void()> work) {
+    if (recording)
+      recording->push_back(std::move(work));
+    else
+      work();
+  }
+};
+
+CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>()) {
+  if (device != 0)
+    fail(ErrorKind::device, "device cuda:", device, ": 1 CUDA device found, an emulated one");
+}
+
+CudaContext::~CudaContext() {
+  impl_->states.clear();
+}
+
+int CudaContext::device() const noexcept {
+  return 0;
+}
+const CudaProperties& CudaContext::properties() const noexcept {
+  return impl_->properties;
+}
+void* CudaContext::stream() const noexcept {
+  return nullptr;
+}
+
+void* CudaContext::allocate(std::size_t bytes) {
+  void* const block = impl_->allocator.allocate(bytes);
+  if (!block)
+    fail(ErrorKind::device, "cuda:0: out of memory: ", bytes, " bytes asked for, ",
+         impl_->allocator.statistics().live_bytes, " in use, ", memory_bytes - memory().in_use(),
+         " free of ", memory_bytes, "; a smaller batch needs less");
+  return block;
+}
+
+void CudaContext::free(void* block, std::size_t bytes) noexcept {
+  impl_->allocator.free(block, bytes);
+}
+
+AllocatorStatistics CudaContext::allocator_statistics() const {
+  return impl_->allocator.statistics();
+}
+
+namespace {
+
+void refuse_while_recording(bool recording, const char* call) {
+  if (recording) fail(ErrorKind::device, call, ": not possible while a graph is being recorded");
+}
+
+}  // namespace
+
+void CudaContext::release_cache() {
+  refuse_while_recording(impl_->recording, "release_cache");
+  impl_->allocator.release();
+}
+
+void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) {
+  refuse_while_recording(impl_->recording, "copy_from_host");
+  const Access access;
+  if (bytes) std::memcpy(to, from, bytes);
+}
+
+void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
+  refuse_while_recording(impl_->recording, "copy_to_host");
+  const Access access;
+  if (bytes) std::memcpy(to, from, bytes);
+}
+
+void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
+  impl_->give([=] {
+    const Access access;
+    if (bytes) std::memcpy(to, from, bytes);
+  });
+}
+
+void CudaContext::synchronize() {
+  refuse_while_recording(impl_->recording, "synchronize");
+}
+
+bool CudaContext::tf32() const noexcept {
+  return impl_->tf32;
+}
+void CudaContext::set_tf32(bool allowed) noexcept {
+  impl_->tf32 = allowed;
+}
+std::int64_t CudaContext::launches() const noexcept {
+  return impl_->launches;
+}
+
+void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
+  std::shared_ptr<void>& state = impl_->states[tag];
+  if (!state) state = make(*this);
+  return state.get();
+}
+
+void LaunchAccess::emulate(CudaContext& context, const char* kernel, const LaunchShape& shape,
+                           std::function<void()> thread) {
+  CudaContext::Impl& impl = *context.impl_;
+  impl.give([&impl, kernel, shape, thread = std::move(thread)] {
+    ++impl.launches;
+    const Access access;
+    emulation::run_grid(kernel, shape, thread);
+  });
+}
+
+struct CudaGraph::Impl {
+  explicit Impl(CudaContext& c) : context(c) {}
+  CudaContext& context;
+  std::shared_ptr<CachingAllocator::Pool> pool = std::make_shared<CachingAllocator::Pool>();
+  std::vector<std::function<void()>> nodes;
+};
+
+CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
+    : impl_(new Impl{context}) {
+  CudaContext::Impl& owner = *context.impl_;
+  refuse_while_recording(owner.recording, "CudaGraph");
+  struct Recording {
+    CudaContext::Impl& owner;
+    Recording(CudaContext::Impl& o, CudaGraph::Impl& graph) : owner(o) {
+      owner.recording = &graph.nodes;
+      owner.allocator.begin_pool(graph.pool);
+    }
+    ~Recording() {
+      owner.recording = nullptr;
+      owner.allocator.end_pool();
+    }
+  };
+  const Recording recording(owner, *impl_);
+  work();
+}
+
+CudaGraph::~CudaGraph() {
+  impl_->context.impl_->allocator.dissolve(impl_->pool);
+}
+
+void CudaGraph::replay() {
+  for (const auto& node : impl_->nodes) node();
+}
+
+std::int64_t CudaGraph::nodes() const noexcept {
+  return static_cast<std::int64_t>(impl_->nodes.size());
+}
+
+int cuda_devices(std::string* why) {
+  if (why) why->clear();
+  return 1;
+}
+
+}  // namespace shatter

@@ -1,0 +1,174 @@
+// Kernel tests on every device: CPU contexts of 1, 2 and 3 threads, and the CUDA backend, emulated
+// in three thread orders or on a GPU. Outputs lie between canaries and start as NaN.
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <shatter/core/device.h>
+#include <shatter/kernels/context.h>
+#include <shatter/kernels/cuda/context.h>
+
+#if defined(SHATTER_EMULATED)
+#include <shatter/kernels/emulation/emulator.h>
+#endif
+
+#include "tests/support/catch.h"
+
+namespace shatter::test {
+
+/// Memory of one context for the length of a test case.
+template <class Context>
+class On {
+ public:
+  On(Context& c, std::string n) : context(c), name(std::move(n)) {}
+  On(const On&) = delete;
+  On& operator=(const On&) = delete;
+  ~On() {
+    for (const Block& block : blocks_) give_back(block);
+  }
+
+  Context& context;
+  const std::string name;
+
+  /// The values in the context's memory, between canaries.
+  template <class T>
+  T* put(const std::vector<T>& values) {
+    std::vector<unsigned char> bytes(values.size() * sizeof(T));
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+    return reinterpret_cast<T*>(add(bytes));
+  }
+  /// One value in the context's memory.
+  template <class T>
+  T* put_value(T value) {
+    return put(std::vector<T>{value});
+  }
+  /// n elements whose every byte is 0xFF: NaN in the floating types.
+  template <class T>
+  T* make(std::int64_t n) {
+    return reinterpret_cast<T*>(
+        add(std::vector<unsigned char>(static_cast<std::size_t>(n) * sizeof(T), 0xFF)));
+  }
+  /// What lies at a pointer from put() or make() now; requires its canaries whole.
+  template <class T>
+  std::vector<T> get(T* memory) {
+    std::vector<unsigned char> bytes = whole(memory);
+    for (std::size_t i = 0; i < margin; ++i)
+      if (bytes[i] != canary || bytes[bytes.size() - 1 - i] != canary) {
+        CAPTURE(name, i);
+        FAIL("the kernel wrote outside its output");
+      }
+    std::vector<T> values((bytes.size() - 2 * margin) / sizeof(T));
+    if (!values.empty())
+      std::memcpy(static_cast<void*>(values.data()), bytes.data() + margin,
+                  values.size() * sizeof(T));
+    return values;
+  }
+  /// The same; all devices of one backend must give the same bits in the same order of calls.
+  template <class T>
+  std::vector<T> result(T* memory) {
+    const std::vector<T> values = get(memory);
+    std::vector<unsigned char> bytes(values.size() * sizeof(T));
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+    results.push_back(std::move(bytes));
+    return values;
+  }
+  std::vector<std::vector<unsigned char>> results;
+
+ private:
+  static constexpr std::size_t margin = 256;
+  static constexpr unsigned char canary = 0xA5;
+  struct Block {
+    unsigned char* memory;
+    std::size_t bytes;
+  };
+
+  unsigned char* add(const std::vector<unsigned char>& content) {
+    std::vector<unsigned char> bytes(content.size() + 2 * margin, canary);
+    std::copy(content.begin(), content.end(), bytes.begin() + margin);
+    Block block{nullptr, bytes.size()};
+    if constexpr (std::is_same_v<Context, CpuContext>) {
+      block.memory = static_cast<unsigned char*>(cpu_allocate(bytes.size()));
+      std::memcpy(block.memory, bytes.data(), bytes.size());
+    } else {
+      block.memory = static_cast<unsigned char*>(context.allocate(bytes.size()));
+      context.copy_from_host(block.memory, bytes.data(), bytes.size());
+    }
+    blocks_.push_back(block);
+    return block.memory + margin;
+  }
+  std::vector<unsigned char> whole(const void* memory) {
+    for (const Block& block : blocks_)
+      if (block.memory + margin == memory) {
+        std::vector<unsigned char> bytes(block.bytes);
+        if constexpr (std::is_same_v<Context, CpuContext>)
+          std::memcpy(bytes.data(), block.memory, block.bytes);
+        else
+          context.copy_to_host(bytes.data(), block.memory, block.bytes);
+        return bytes;
+      }
+    FAIL("not memory of this device");
+    return {};
+  }
+  void give_back(const Block& block) {
+    if constexpr (std::is_same_v<Context, CpuContext>)
+      cpu_free(block.memory, block.bytes);
+    else
+      context.free(block.memory, block.bytes);
+  }
+
+  std::vector<Block> blocks_;
+};
+
+/// Calls run(on) with an On<CpuContext> for 1, 2 and 3 threads and, where the build has CUDA and
+/// the machine a GPU (or the build emulates one), with an On<CudaContext>: in emulation for each
+/// thread order, on a GPU twice. Requires equal bits of all result()s within a backend.
+template <class Run>
+void on_cpu(Run run) {
+  static CpuContext one(1), two(2), three(3);
+  std::vector<std::vector<unsigned char>> first;
+  for (CpuContext* const context : {&one, &two, &three}) {
+    On<CpuContext> on(*context, "cpu, " + std::to_string(context->threads()) + " threads");
+    INFO(on.name);
+    run(on);
+    if (context == &one) first = on.results;
+    REQUIRE(first == on.results);
+  }
+}
+
+template <class Run>
+void on_cuda(Run run) {
+  if constexpr (built_with_cuda) {
+    if (cuda_device_count() == 0) return;
+    static CudaContext context(0);
+    std::vector<std::vector<unsigned char>> first;
+#if defined(SHATTER_EMULATED)
+    using emulation::ThreadOrder;
+    const std::pair<const char*, ThreadOrder> passes[] = {
+        {"emulated, forward", ThreadOrder::forward},
+        {"emulated, reverse", ThreadOrder::reverse},
+        {"emulated, shuffled", ThreadOrder::shuffled}};
+#else
+    const std::pair<const char*, int> passes[] = {{"cuda", 0}, {"cuda, again", 1}};
+#endif
+    for (const auto& pass : passes) {
+#if defined(SHATTER_EMULATED)
+      emulation::set_thread_order(pass.second);
+#endif
+      On<CudaContext> on(context, pass.first);
+      INFO(on.name);
+      run(on);
+      if (&pass == &passes[0]) first = on.results;
+      REQUIRE(first == on.results);
+    }
+  }
+}
+
+template <class Run>
+void on_devices(Run run) {
+  on_cpu(run);
+  on_cuda(run);
+}
+
+}  // namespace shatter::test
