@@ -1,6 +1,7 @@
 // The loop around a Trainer that touches files, the clock and the progress line.
 #include <shatter/experiments/harness/run.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -54,14 +55,14 @@ class Session {
       : cell_(cell),
         settings_(settings),
         folder_(folder),
-        trainer_(cell.config, cell.task(cell.config), settings.device) {}
+        trainer_(cell.config, cell.task(cell.config), {.device = settings.device}) {}
 
   /// Empty when it was asked to stop; the state is saved then.
   std::optional<RunResult> train();
 
  private:
   void take_up();
-  /// False when the loss is not finite.
+  /// One step, on a GPU several; false when a loss is not finite.
   bool step();
   bool finish_epoch();
   void save();
@@ -111,11 +112,18 @@ std::optional<RunResult> Session::train() {
 }
 
 bool Session::step() {
-  const double loss = trainer_.step();
-  if (!std::isfinite(loss)) return false;
-  saved_ = false;
-  if (trainer_.steps() % loss_every == 0) {
-    folder_.append_metrics(json{{"step", trainer_.steps()}, {"minibatch_loss", loss}}.dump());
+  // A GPU is waited for now and then only, yet often enough to notice an interrupt at once.
+  std::int64_t count = settings_.device.is_cuda() ? 64 : 1;
+  if (const std::int64_t every = settings_.checkpoint_every.steps; every > 0) {
+    count = std::min(count, every - trainer_.steps() % every);
+  }
+  std::int64_t done = trainer_.steps();
+  for (const double loss : trainer_.advance(count)) {
+    if (!std::isfinite(loss)) return false;
+    saved_ = false;
+    if (++done % loss_every == 0) {
+      folder_.append_metrics(json{{"step", done}, {"minibatch_loss", loss}}.dump());
+    }
   }
   return true;
 }

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <numeric>
-#include <span>
 
 #include <shatter/core/autograd.h>
 #include <shatter/core/ops.h>
@@ -15,6 +15,10 @@ namespace shatter::experiments {
 namespace {
 
 constexpr std::int64_t evaluation_batch = 256;
+/// Steps in one recording, so that short steps are not bound by the time it takes to replay one.
+constexpr std::int64_t steps_at_once = 16;
+/// The most steps given to the device before it is waited for.
+constexpr std::int64_t most_steps = 512;
 constexpr double worth_evaluating = 0.95;
 
 std::vector<optim::ParameterGroup> groups(Module model, std::vector<NamedTensor> decayed,
@@ -28,14 +32,50 @@ std::vector<optim::ParameterGroup> groups(Module model, std::vector<NamedTensor>
   return {{std::move(decayed), weight_decay}, {std::move(rest), 0}};
 }
 
-/// Which labels are what they were before the corruption.
-std::vector<bool> true_labels(const data::Dataset& dataset) {
+/// Whether each label is what it was before the corruption; empty without one.
+std::vector<std::uint8_t> true_labels(const data::Dataset& dataset) {
   if (!dataset.true_labels.defined()) return {};
   const auto now = dataset.labels.values<std::int32_t>();
   const auto before = dataset.true_labels.values<std::int32_t>();
-  std::vector<bool> same(now.size());
+  std::vector<std::uint8_t> same(now.size());
   for (std::size_t i = 0; i < now.size(); ++i) same[i] = now[i] == before[i];
   return same;
+}
+
+/// The learning rate of every step of the run.
+std::vector<double> all_rates(const CellConfig& config, const optim::Schedule& schedule) {
+  std::vector<double> rates(std::size_t(config.epochs * config.steps_per_epoch()));
+  for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = schedule(std::int64_t(i));
+  return rates;
+}
+
+const CellConfig& checked(const CellConfig& config, const data::TrainTest& data) {
+  check(data.train.size() == config.dataset.train_size &&
+            data.test.size() == config.dataset.test_size,
+        "Trainer: ", data.train.size(), " training and ", data.test.size(),
+        " test images, the configuration says ", config.dataset.train_size, " and ",
+        config.dataset.test_size);
+  check(config.batch > 0 && config.epochs > 0 && config.evaluate_every > 0 && data.train.size() > 0,
+        "Trainer: batch ", config.batch, ", ", config.epochs, " epochs, evaluated every ",
+        config.evaluate_every, ", ", data.train.size(), " images; all must be positive");
+  return config;
+}
+
+data::Dataset packed(data::Dataset dataset) {
+  dataset.images = dataset.images.packed();
+  dataset.labels = dataset.labels.packed();
+  return dataset;
+}
+
+data::Batch empty_batch(const data::Dataset& dataset, const data::Pipeline& input,
+                        std::int64_t size) {
+  const Tensor& images = dataset.images;
+  const Device device = images.device();
+  const std::int64_t h = input.crop ? input.crop : images.dim(1);
+  const std::int64_t w = input.crop ? input.crop : images.dim(2);
+  return {Tensor::empty({size, h, w, images.dim(3)}, DType::float32, device),
+          Tensor::empty({size}, DType::int32, device),
+          {}};
 }
 
 /// The shortest text that reads back as the same number.
@@ -61,28 +101,35 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
 
 }  // namespace
 
-Trainer::Trainer(const CellConfig& config, TrainingTask task, Device device)
-    : config_(config),
+Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options)
+    : config_(checked(config, task.data)),
       seeds_(seeds_of(config)),
-      model_((initialize(task.model, {.seed = seeds_of(config).initialize}), to(task.model, device),
-              task.model)),
-      data_{task.data.train.to(device), task.data.test.to(device)},
+      model_((initialize(task.model, {.seed = seeds_of(config).initialize}),
+              to(task.model, options.device), task.model)),
+      data_{packed(task.data.train.to(options.device)), packed(task.data.test.to(options.device))},
       probes_(task.probes),
       input_{.crop = config.crop, .random_crop = config.random_crop, .whiten = true},
       schedule_(optim::exponential(config.learning_rate, config.learning_rate_decay,
                                    config.steps_per_epoch())),
-      sgd_(groups(task.model, task.decayed, config.weight_decay),
+      sgd_(groups(model_, task.decayed, config.weight_decay),
            {.schedule = schedule_, .momentum = config.momentum}),
-      label_is_true_(true_labels(task.data.train)) {
-  check(data_.train.size() == config.dataset.train_size &&
-            data_.test.size() == config.dataset.test_size,
-        "Trainer: ", data_.train.size(), " training and ", data_.test.size(),
-        " test images, the configuration says ", config.dataset.train_size, " and ",
-        config.dataset.test_size);
-  check(
-      config.batch > 0 && config.epochs > 0 && config.evaluate_every > 0 && data_.train.size() > 0,
-      "Trainer: batch ", config.batch, ", ", config.epochs, " epochs, evaluated every ",
-      config.evaluate_every, ", ", data_.train.size(), " images; all must be positive");
+      record_(options.device, data_.train.size(), all_rates(config, schedule_),
+              true_labels(task.data.train), most_steps),
+      step_(
+          options.device, [this] { give_step(config_.batch); }, options.capture),
+      steps_(
+          options.device,
+          [this] {
+            for (std::int64_t i = 0; i < steps_at_once; ++i) give_step(config_.batch);
+          },
+          options.capture),
+      last_step_(
+          options.device, [this] { give_step((data_.train.size() - 1) % config_.batch + 1); },
+          options.capture),
+      evaluate_train_(model_, data_.train, input_.deterministic(), options),
+      evaluate_test_(model_, data_.test, input_.deterministic(), options) {
+  set_step(model_, record_.step());
+  sgd_.rate().fill(schedule_(0));
   begin_epoch();
 }
 
@@ -90,43 +137,56 @@ void Trainer::begin_epoch() {
   batch_ = 0;
   loss_sum_ = 0;
   all_ = clean_ = corrupted_ = {};
-  order_ = random_permutation({seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch_)},
-                              data_.train.size());
+  record_.set_order(random_permutation(
+      {seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch_)}, data_.train.size()));
+  record_.set(epoch_, 0, epoch_ * config_.steps_per_epoch(), {});
 }
 
-double Trainer::step() {
-  check(!epoch_ended() && !finished(), "Trainer::step: the epoch or the run has ended");
-  const std::size_t begin = std::size_t(batch_ * config_.batch);
-  const std::size_t size = std::min(order_.size() - begin, std::size_t(config_.batch));
-  const data::Batch batch = data::make_batch(data_.train, std::span(order_).subspan(begin, size),
-                                             input_, seeds_.augment, epoch_);
+void Trainer::give_step(std::int64_t size) {
+  const data::Batch batch = empty_batch(data_.train, input_, size);
+  data::fill_batch(data_.train, record_.order(), record_.position(), input_, seeds_.augment,
+                   batch.x, batch.y);
   set_training(model_, true);
-  set_step(model_, static_cast<std::uint32_t>(steps()));
   const Tensor logits = model_(batch.x);
   const Tensor loss = cross_entropy(logits, batch.y);
-  const double value = loss.item();
-  if (!std::isfinite(value)) return value;
+  record_.check_loss(loss);
   zero_grad(model_);
   backward(loss);
-  sgd_.step();
-  latest_.reset();
-  last_loss_ = value;
-  loss_sum_ += value * static_cast<double>(size);
-  count(logits, batch);
-  ++batch_;
-  return value;
+  sgd_.update(record_.stopped());
+  record_.finish_step(logits, batch.y, loss, sgd_.rate());
 }
 
-void Trainer::count(const Tensor& logits, const data::Batch& batch) {
-  const NoGrad guard;
-  const auto guess = argmax(logits.detach()).values<std::int32_t>();
-  const auto label = batch.y.values<std::int32_t>();
-  const auto index = batch.index.values<std::int64_t>();
-  for (std::size_t i = 0; i < label.size(); ++i) {
-    const auto add = [right = guess[i] == label[i]](Count& c) { c.correct += right, ++c.seen; };
-    add(all_);
-    if (!label_is_true_.empty()) add(label_is_true_[std::size_t(index[i])] ? clean_ : corrupted_);
+std::vector<double> Trainer::advance(std::int64_t count) {
+  check(!epoch_ended() && !finished() && count >= 1,
+        "Trainer::advance: the epoch or the run has ended, or no step was asked for");
+  count = std::min({count, config_.steps_per_epoch() - batch_, most_steps});
+  const std::int64_t first = steps();
+  const std::int64_t whole = data_.train.size() / config_.batch;  // full batches of an epoch
+  for (std::int64_t given = 0; given < count;) {
+    const std::int64_t full = std::min(count - given, whole - batch_ - given);
+    if (full >= steps_at_once) {
+      steps_();
+      given += steps_at_once;
+    } else {
+      full > 0 ? step_() : last_step_();
+      ++given;
+    }
   }
+  const StepRecord::Reading reading = record_.read();
+  std::vector<double> losses = record_.losses(first, reading.step);
+  if (!losses.empty()) {
+    latest_.reset();
+    last_loss_ = losses.back();
+  }
+  const kernels::StepCounts& c = reading.counts;
+  loss_sum_ = c.loss;
+  all_ = {c.correct, c.seen};
+  clean_ = {c.clean_correct, c.clean_seen};
+  corrupted_ = {c.corrupted_correct, c.corrupted_seen};
+  batch_ += reading.step - first;
+  sgd_.set_steps(reading.step);
+  if (reading.stopped) losses.push_back(std::numeric_limits<double>::quiet_NaN());
+  return losses;
 }
 
 std::optional<double> Trainer::Count::accuracy() const {
@@ -134,23 +194,41 @@ std::optional<double> Trainer::Count::accuracy() const {
   return static_cast<double>(correct) / static_cast<double>(seen);
 }
 
-std::optional<Evaluation> Trainer::evaluate(const data::Dataset& dataset,
-                                            const Cancelled& cancelled) {
-  const NoGrad guard;
-  set_training(model_, false);
+Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
+                              const data::Pipeline& input, const TrainerOptions& options)
+    : model_(model),
+      dataset_(dataset),
+      input_(input),
+      record_(options.device, dataset.size(), {0.0}, {}, 1),
+      whole_(
+          options.device, [this] { batch(evaluation_batch); }, options.capture),
+      last_(
+          options.device, [this] { batch(dataset_.size() % evaluation_batch); }, options.capture) {
   std::vector<std::int64_t> order(std::size_t(dataset.size()));
   std::iota(order.begin(), order.end(), 0);
-  Evaluation sum{.size = dataset.size()};
-  for (std::size_t i = 0; i < order.size(); i += evaluation_batch) {
+  record_.set_order(order);
+}
+
+void Trainer::Evaluator::batch(std::int64_t size) {
+  const NoGrad guard;
+  set_training(model_, false);
+  const data::Batch batch = empty_batch(dataset_, input_, size);
+  data::fill_batch(dataset_, record_.order(), record_.position(), input_, 0, batch.x, batch.y);
+  const Tensor logits = model_(batch.x);
+  record_.finish_step(logits, batch.y, cross_entropy(logits, batch.y),
+                      Tensor::zeros({1}, DType::float64, logits.device()));
+}
+
+std::optional<Evaluation> Trainer::Evaluator::operator()(const Cancelled& cancelled) {
+  record_.set(0, 0, 0, {});
+  for (std::int64_t i = 0; i < dataset_.size(); i += evaluation_batch) {
     if (cancelled && cancelled()) return std::nullopt;
-    const std::size_t size = std::min(order.size() - i, std::size_t(evaluation_batch));
-    const data::Batch batch =
-        data::make_batch(dataset, std::span(order).subspan(i, size), input_.deterministic(), 0, 0);
-    const Tensor logits = model_(batch.x);
-    sum.correct += count_correct(logits, batch.y);
-    sum.loss += cross_entropy(logits, batch.y).item() * static_cast<double>(size);
+    i + evaluation_batch <= dataset_.size() ? whole_() : last_();
   }
-  if (sum.size > 0) sum.loss /= static_cast<double>(sum.size);
+  const kernels::StepCounts counts = record_.read().counts;
+  Evaluation sum{.size = dataset_.size()};
+  sum.correct = counts.correct;
+  sum.loss = sum.size > 0 ? counts.loss / static_cast<double>(sum.size) : 0;
   return sum;
 }
 
@@ -167,11 +245,11 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
   const bool due = last || record.epoch % config_.evaluate_every == 0;
   const bool fits_online = record.accuracy == 1 && record.loss < config_.stop.loss;
   if (due) {
-    record.test = evaluate(data_.test, cancelled);
+    record.test = evaluate_test_(cancelled);
     if (!record.test) return std::nullopt;
   }
   if (last || fits_online || (due && record.accuracy >= worth_evaluating)) {
-    record.train = evaluate(data_.train, cancelled);
+    record.train = evaluate_train_(cancelled);
     if (!record.train) return std::nullopt;
   }
   if (due) {
@@ -191,9 +269,9 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
 }
 
 std::optional<RunResult> Trainer::result(const Cancelled& cancelled) {
-  const auto train = latest_ ? latest_->first : evaluate(data_.train, cancelled);
+  const auto train = latest_ ? latest_->first : evaluate_train_(cancelled);
   if (!train) return std::nullopt;
-  const auto test = latest_ ? latest_->second : evaluate(data_.test, cancelled);
+  const auto test = latest_ ? latest_->second : evaluate_test_(cancelled);
   if (!test) return std::nullopt;
   return RunResult{.epochs = epoch_,
                    .steps = steps(),
@@ -277,6 +355,15 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   last_loss_ = last_loss;
   latest_.reset();
   sgd_.set_steps(epoch * config_.steps_per_epoch() + batch);
+  sgd_.rate().fill(sgd_.learning_rate());
+  record_.set(epoch, batch * config_.batch, steps(),
+              {.loss = loss_sum,
+               .correct = all.correct,
+               .seen = all.seen,
+               .clean_correct = clean.correct,
+               .clean_seen = clean.seen,
+               .corrupted_correct = corrupted.correct,
+               .corrupted_seen = corrupted.seen});
 }
 
 }  // namespace shatter::experiments

@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include <shatter/core/recorded.h>
 #include <shatter/core/safetensors.h>
 #include <shatter/data/batches.h>
 #include <shatter/experiments/harness/cell.h>
 #include <shatter/experiments/harness/record.h>
+#include <shatter/experiments/harness/step_record.h>
 #include <shatter/optim/optimizer.h>
 
 namespace shatter::experiments {
@@ -34,16 +36,26 @@ struct TrainingTask {
 /// Asked between batches of an evaluation: true gives it up.
 using Cancelled = std::function<bool()>;
 
+struct TrainerOptions {
+  Device device{};
+  bool capture = true;  ///< on a CUDA device, replay recorded steps; the same bits either way
+};
+
 class Trainer {
  public:
   /// Draws the model's first values and moves model and data to `device`. Throws (usage) where
   /// config and data disagree.
-  Trainer(const CellConfig& config, TrainingTask task, Device device = {});
+  Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options = {});
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
-  /// One step on the next minibatch; returns its mean loss. A loss that is not finite is returned
-  /// with the model, the optimizer and the position left as they were. Call unless epoch_ended() or
-  /// finished().
-  double step();
+  /// Up to `count` steps on the next minibatches, not beyond the epoch's end; returns their mean
+  /// losses. The device is waited for once, at the end. A loss that is not finite is the last one
+  /// returned, with the parameters, the optimizer and the position as they were before its step.
+  /// Call unless epoch_ended() or finished().
+  std::vector<double> advance(std::int64_t count);
+  /// One step; returns its loss.
+  double step() { return advance(1).front(); }
   /// All batches of the epoch are done: finish_epoch() is due.
   bool epoch_ended() const { return batch_ == config_.steps_per_epoch(); }
   /// Evaluates and begins the next epoch. The test accuracy is there every
@@ -78,9 +90,26 @@ class Trainer {
     std::int64_t correct = 0, seen = 0;
     std::optional<double> accuracy() const;
   };
+  /// Evaluation of a data set, recorded like a training step.
+  class Evaluator {
+   public:
+    Evaluator(Module& model, const data::Dataset& dataset, const data::Pipeline& input,
+              const TrainerOptions& options);
+    /// Empty when cancelled.
+    std::optional<Evaluation> operator()(const Cancelled& cancelled);
+
+   private:
+    void batch(std::int64_t size);
+    Module& model_;
+    const data::Dataset& dataset_;
+    data::Pipeline input_;
+    StepRecord record_;
+    Recorded whole_, last_;  ///< batches of the full size and the last one
+  };
+
   void begin_epoch();
-  void count(const Tensor& logits, const data::Batch& batch);
-  std::optional<Evaluation> evaluate(const data::Dataset& dataset, const Cancelled& cancelled);
+  /// Gives the device one step on a batch of this size.
+  void give_step(std::int64_t size);
 
   CellConfig config_;
   Seeds seeds_;
@@ -90,10 +119,11 @@ class Trainer {
   data::Pipeline input_;
   optim::Schedule schedule_;
   optim::Sgd sgd_;
-  std::vector<bool> label_is_true_;  ///< of each training image; empty if no label was changed
+  StepRecord record_;
+  Recorded step_, steps_, last_step_;  ///< a full batch, several of them, the epoch's last batch
+  Evaluator evaluate_train_, evaluate_test_;
 
   std::int64_t epoch_ = 0, batch_ = 0;  ///< batch_: batches of epoch_ that are done
-  std::vector<std::int64_t> order_;     ///< the epoch's, a function of (shuffle seed, epoch)
   double loss_sum_ = 0;                 ///< over the images of the epoch so far
   Count all_, clean_, corrupted_;       ///< of the epoch so far
   std::int64_t fitted_ = 0;             ///< epochs in a row that satisfied the stop rule

@@ -1,0 +1,24 @@
+// Recording and replaying.
+#include <shatter/core/recorded.h>
+
+#include <utility>
+
+namespace shatter {
+
+Recorded::Recorded(Device device, std::function<void()> work, bool capture)
+    : device_(device), work_(std::move(work)), capture_(capture && device.is_cuda()) {}
+
+void Recorded::operator()() {
+  if constexpr (built_with_cuda) {
+    if (capture_ && warm_ && !graph_)
+      graph_ = std::make_shared<CudaGraph>(cuda_context(device_.index()), work_);
+    if (graph_) {
+      graph_->replay();
+      return;
+    }
+  }
+  work_();
+  warm_ = true;
+}
+
+}  // namespace shatter
