@@ -1,18 +1,19 @@
-// Whole training steps of the paper's models: forward, loss, backward, SGD with momentum. Prints
-// the median and spread of the step's time, images per second, memory and allocations in steady
-// state.
+// Whole training steps of the paper's models: gathering and whitening a batch, forward, loss,
+// backward, SGD with momentum, running accuracy. Prints the median and spread of a step's time,
+// images per second, memory, and allocations and launches in steady state.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
-#include <shatter/core/autograd.h>
-#include <shatter/core/ops.h>
 #include <shatter/core/random.h>
+#include <shatter/experiments/harness/trainer.h>
+#include <shatter/experiments/harness/version.h>
 #include <shatter/experiments/models/models.h>
-#include <shatter/optim/optimizer.h>
 
 using namespace shatter;
 
@@ -20,60 +21,132 @@ namespace {
 
 struct Options {
   std::vector<std::string> models;
-  std::int64_t batch = 128;
+  std::string device = "auto", precision = "fp32", json;
+  std::int64_t batch = 128, images = 12800;
   double seconds = 5;
   int threads = 0;
+  bool eager = false;
 };
 
-/// Trains on one batch over and over: the arithmetic of a step does not depend on its values.
-class Step {
- public:
-  Step(const std::string& name, std::int64_t batch)
-      : model_(experiments::make_model(name)),
-        x_(random_normal({.seed = 1}, {batch, 28, 28, 3})),
-        y_(Tensor::zeros({batch}, DType::int32)) {
-    initialize(model_, {.seed = 1});
-    sgd_.emplace(named_parameters(model_),
-                 optim::SgdOptions{.schedule = optim::constant(1e-4), .momentum = 0.9});
+/// Random images under random labels: the arithmetic of a step does not depend on their values.
+data::Dataset random_images(std::int64_t count) {
+  const RandomKey key{.seed = 1, .stream = Stream::synthetic};
+  data::Dataset dataset;
+  dataset.name = "random";
+  std::vector<std::uint8_t> pixels(std::size_t(count) * 32 * 32 * 3);
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    pixels[i] = std::uint8_t((std::uint64_t{i} * 2654435761u) >> 16);
   }
-  void operator()() {
-    const Tensor loss = cross_entropy(model_(x_), y_);
-    zero_grad(model_);
-    backward(loss);
-    sgd_->step();
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < count; ++i) {
+    labels.push_back(std::int32_t(random_words(key, std::uint32_t(i))[0] % 10));
   }
-
- private:
-  Sequential model_;
-  Tensor x_, y_;
-  std::optional<optim::Sgd> sgd_;
-};
+  dataset.images = Tensor::from(pixels, {count, 32, 32, 3});
+  dataset.labels = Tensor::from(labels, {count});
+  return dataset;
+}
 
 double now() {
   const auto since = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration<double>(since).count();
 }
 
-void measure(const std::string& name, const Options& options) {
-  cpu_release_cache();
-  Step step(name, options.batch);
-  for (int i = 0; i < 3; ++i) step();
-  const std::int64_t allocations = cpu_allocator_statistics().system_allocations;
-  std::vector<double> times;
-  const double start = now();
-  while (times.size() < 5 || now() - start < options.seconds) {
-    const double begin = now();
-    step();
-    times.push_back(now() - begin);
+struct Memory {
+  std::int64_t allocations = 0, bytes = 0, launches = 0;
+};
+
+Memory memory_of(Device device) {
+  return on(device, []<class Context>(Context& context) -> Memory {
+    if constexpr (std::is_same_v<Context, CpuContext>) {
+      const AllocatorStatistics s = cpu_allocator_statistics();
+      return {s.system_allocations, s.live_bytes + s.cached_bytes, 0};
+    } else {
+      const AllocatorStatistics s = context.allocator_statistics();
+      return {s.system_allocations, s.live_bytes + s.cached_bytes, context.launches()};
+    }
+  });
+}
+
+struct Measured {
+  std::vector<double> step_seconds;  ///< sorted; on a GPU means of groups of steps
+  double wall_seconds = 0;           ///< of all steps and the beginnings of epochs
+  std::int64_t steps = 0;
+  Memory before, after;
+  double quantile(double q) const {
+    return step_seconds[std::size_t(q * double(step_seconds.size() - 1) + 0.5)];
   }
-  std::sort(times.begin(), times.end());
-  const double median = times[times.size() / 2];
-  const AllocatorStatistics memory = cpu_allocator_statistics();
-  std::printf("%-16s %10.2f %10.2f %10.2f %12.0f %10lld %12lld\n", name.c_str(), median * 1e3,
-              times[times.size() / 10] * 1e3, times[times.size() * 9 / 10] * 1e3,
-              double(options.batch) / median,
-              static_cast<long long>((memory.live_bytes + memory.cached_bytes) >> 20),
-              static_cast<long long>(memory.system_allocations - allocations));
+};
+
+Measured measure(const std::string& name, const Options& options, Device device) {
+  experiments::CellConfig config;
+  config.model = name;
+  config.dataset = {
+      .name = "random", .checksums = {}, .train_size = options.images, .test_size = 1};
+  config.precision = options.precision;
+  config.learning_rate = 1e-4;
+  config.batch = options.batch;
+  config.learning_rate_decay = 1;
+  config.epochs = 4096;
+  config.evaluate_every = config.epochs;
+  const data::Dataset images = random_images(options.images);
+  experiments::TrainingTask task{.model = experiments::make_model(name),
+                                 .decayed = {},
+                                 .data = {images, random_images(1)},
+                                 .probes = {}};
+  experiments::Trainer trainer(config, std::move(task),
+                               {.device = device, .capture = !options.eager});
+  const std::int64_t group = device.is_cuda() ? 64 : 1;
+  const auto advance = [&] {
+    if (trainer.epoch_ended()) trainer.finish_epoch();
+    return std::int64_t(trainer.advance(group).size());
+  };
+  for (int i = 0; i < 3; ++i) advance();
+  while (device.is_cuda() && trainer.epoch() < 3) advance();
+
+  Measured result;
+  result.before = memory_of(device);
+  const double start = now();
+  while (result.step_seconds.size() < 5 || now() - start < options.seconds) {
+    const double begin = now();
+    const std::int64_t steps = advance();
+    result.step_seconds.push_back((now() - begin) / double(steps));
+    result.steps += steps;
+  }
+  result.wall_seconds = now() - start;
+  result.after = memory_of(device);
+  std::sort(result.step_seconds.begin(), result.step_seconds.end());
+  return result;
+}
+
+nlohmann::json row(const std::string& name, const Options& options, Device device,
+                   const Measured& m) {
+  const auto per_step = [&](std::int64_t after, std::int64_t before) {
+    return double(after - before) / double(m.steps);
+  };
+  return {{"model", name},
+          {"device", device.name()},
+          {"batch", options.batch},
+          {"precision", options.precision},
+          {"threads", device.is_cpu() ? cpu_context().threads() : 0},
+          {"captured", device.is_cuda() && !options.eager},
+          {"ms", m.quantile(0.5) * 1e3},
+          {"ms_p10", m.quantile(0.1) * 1e3},
+          {"ms_p90", m.quantile(0.9) * 1e3},
+          {"images_per_second", double(options.batch) / m.quantile(0.5)},
+          {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
+          {"memory_bytes", m.after.bytes},
+          {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
+          {"launches_per_step", per_step(m.after.launches, m.before.launches)},
+          {"commit", experiments::build_info().commit}};
+}
+
+void print(const nlohmann::json& r) {
+  std::printf("%-16s %10.3f %10.3f %10.3f %12.0f %8lld %12.2f %10.1f\n",
+              r["model"].get<std::string>().c_str(), r["ms"].get<double>(),
+              r["ms_p10"].get<double>(), r["ms_p90"].get<double>(),
+              r["images_per_second"].get<double>(),
+              static_cast<long long>(r["memory_bytes"].get<std::int64_t>() >> 20),
+              r["allocations_per_step"].get<double>(), r["launches_per_step"].get<double>());
   std::fflush(stdout);
 }
 
@@ -83,20 +156,41 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("Times whole training steps of the paper's models.");
   app.add_option("--model", options.models, "models to time (default: all)");
-  app.add_option("--batch", options.batch, "images in a step")->capture_default_str();
+  app.add_option("--device", options.device, "auto, cpu, cuda or cuda:k")->capture_default_str();
+  app.add_option("--precision", options.precision, "fp32, tf32 or bf16; on the CPU fp32")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
+  app.add_option("--batch", options.batch, "images in a step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--images", options.images, "images in the data set")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--seconds", options.seconds, "time for each model")->capture_default_str();
   app.add_option("--threads", options.threads, "CPU threads, 0: all cores")->capture_default_str();
+  app.add_flag("--eager", options.eager, "on a GPU: no recorded steps");
+  app.add_option("--json", options.json, "add one line of JSON per model to this file");
   CLI11_PARSE(app, argc, argv);
   if (options.models.empty()) {
     for (const auto& recipe : experiments::recipes()) options.models.push_back(recipe.name);
   }
   try {
     set_cpu_threads(options.threads);
-    std::printf("batch %lld, 28x28x3, float32, %d threads\n", static_cast<long long>(options.batch),
-                cpu_context().threads());
-    std::printf("%-16s %10s %10s %10s %12s %10s %12s\n", "model", "ms/step", "p10", "p90",
-                "images/s", "MiB", "allocations");
-    for (const std::string& name : options.models) measure(name, options);
+    const Device device = Device::parse(options.device);
+    std::printf("batch %lld, 28x28x3, %s, %s", static_cast<long long>(options.batch),
+                options.precision.c_str(), device.name().c_str());
+    if (device.is_cpu()) std::printf(", %d threads", cpu_context().threads());
+    std::printf("\n%-16s %10s %10s %10s %12s %8s %12s %10s\n", "model", "ms/step", "p10", "p90",
+                "images/s", "MiB", "allocs/step", "launches");
+    for (const std::string& name : options.models) {
+      cpu_release_cache();
+      const nlohmann::json result = row(name, options, device, measure(name, options, device));
+      print(result);
+      if (!options.json.empty()) std::ofstream(options.json, std::ios::app) << result << "\n";
+    }
+  } catch (const Error& error) {
+    std::fprintf(stderr, "train_bench: %s\n", error.what());
+    return error.kind() == ErrorKind::device ? 4 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "train_bench: %s\n", error.what());
     return 1;

@@ -61,7 +61,7 @@ constexpr QuickSettings quick[] = {
     // rows                   images test  epochs batch rate   decay  fitted
     {"inception/*",            128,  500,  28,    8,    0.03,  0.9,   0.03},
     {"inception-no-bn/random", 64,   500,  110,   8,    0.015, 0.975, 0.03},
-    {"inception-no-bn/*",      256,  500,  16,    8,    0.02,  0.97,  0.03},
+    {"inception-no-bn/*",      256,  500,  48,    8,    0.02,  0.97,  0.03},
     {"alexnet/*",              800,  1000, 32,    32,   0.01,  0.95,  0.03},
     {"mlp-*",                  2000, 2000, 40,    32,   0.01,  0.95,  0.01},
 };

@@ -61,6 +61,16 @@ const CellConfig& checked(const CellConfig& config, const data::TrainTest& data)
   return config;
 }
 
+/// "fp32" computes in float32 throughout; "tf32" lets a GPU round the operands of products and
+/// convolutions to TF32.
+void set_precision(Device device, const std::string& precision) {
+  check(precision == "fp32" || (device.is_cuda() && precision == "tf32"), "Trainer: precision ",
+        precision, " on ", device.name(), "; fp32 goes everywhere, tf32 on CUDA devices");
+  if constexpr (built_with_cuda) {
+    if (device.is_cuda()) cuda_context(device.index()).set_tf32(precision == "tf32");
+  }
+}
+
 data::Dataset packed(data::Dataset dataset) {
   dataset.images = dataset.images.packed();
   dataset.labels = dataset.labels.packed();
@@ -128,6 +138,7 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
           options.capture),
       evaluate_train_(model_, data_.train, input_.deterministic(), options),
       evaluate_test_(model_, data_.test, input_.deterministic(), options) {
+  set_precision(options.device, config.precision);
   set_step(model_, record_.step());
   sgd_.rate().fill(schedule_(0));
   begin_epoch();

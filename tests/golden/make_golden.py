@@ -131,6 +131,24 @@ TWINS = {"inception": lambda: inception(True), "inception-no-bn": lambda: incept
          "alexnet": alexnet, "mlp-3x512": lambda: mlp(3), "mlp-1x512": lambda: mlp(1)}
 
 
+def for_speed(name):
+    """The twin as one would write it for speed: PyTorch's own padding, pooling and batch norm."""
+    def replaced(module):
+        if isinstance(module, SameConv):
+            return nn.Conv2d(module.in_channels, module.out_channels, module.kernel_size,
+                             module.stride, module.kernel_size[0] // 2,
+                             bias=module.bias is not None)
+        if isinstance(module, SamePool):
+            return nn.MaxPool2d(3, 2, ceil_mode=True)
+        if isinstance(module, BetaNorm):
+            return nn.BatchNorm2d(module.bias.numel(), eps=1e-3, momentum=0.01)
+        for key, child in module.named_children():
+            setattr(module, key, replaced(child))
+        return module
+
+    return replaced(TWINS[name]())
+
+
 def set_formula_weights(model):
     with torch.no_grad():
         for place, (name, p) in enumerate(model.named_parameters()):
