@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include <shatter/core/dispatch.h>
+#include <shatter/core/checks.h>
 #include <shatter/kernels/elementwise.h>
 
 namespace shatter {
@@ -48,11 +48,9 @@ void accumulate(Tensor& sum, Tensor term) {
   if (!sum.is_unique() || !sum.is_packed()) sum = sum.clone();
   const std::int64_t columns = sum.rank() ? sum.dim(-1) : 1;
   const std::int64_t rows = columns ? sum.numel() / columns : 0;
-  on(sum.device(), [&](auto& context) {
-    with_floating(sum.dtype(), "backward", [&]<class T>() {
-      kernels::add_rows<T>(context, rows, columns, term.data<T>(), term.pitch(), sum.data<T>(),
-                           columns);
-    });
+  ops::run_mixed("backward", sum, [&]<class T>(auto& context) {
+    kernels::add_rows<T>(context, rows, columns, term.data<T>(), term.pitch(), sum.data<T>(),
+                         columns);
   });
 }
 

@@ -9,7 +9,8 @@ namespace shatter {
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_variance,
                   const BatchNormOptions& options, const Tensor& into) {
-  ops::check_operands("batch_norm", {x, gamma, beta, running_mean, running_variance});
+  ops::check_operands("batch_norm", {x});
+  ops::check_parameters("batch_norm", x, {gamma, beta, running_mean, running_variance});
   check(x.rank() >= 2, "batch_norm: input is ", x.shape(), ", expected [..., c]");
   const std::int64_t channels = x.dim(-1), rows = ops::rows(x);
   for (const Tensor& t : {gamma, beta, running_mean, running_variance}) {
@@ -36,20 +37,21 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                .y_pitch = y.pitch(),
                                .relu = options.relu,
                                .training = options.training};
-  ops::run("batch_norm", x, [&]<class T>(auto& context) {
+  ops::run_mixed("batch_norm", x, [&]<class T>(auto& context) {
+    using W = wide_t<T>;
     if (options.training) {
-      kernels::batch_norm_statistics<T>(context, g, x.data<T>(), mean.data<T>(),
-                                        variance.data<T>());
-      kernels::running_average<T>(context, channels, options.decay, 1, mean.data<T>(),
-                                  running_mean.data<T>());
+      kernels::batch_norm_statistics<T>(context, g, x.data<T>(), mean.data<W>(),
+                                        variance.data<W>());
+      kernels::running_average<W>(context, channels, options.decay, 1, mean.data<W>(),
+                                  running_mean.data<W>());
       const double scale =
           options.unbiased_running_variance && rows > 1 ? double(rows) / double(rows - 1) : 1;
-      kernels::running_average<T>(context, channels, options.decay, scale, variance.data<T>(),
-                                  running_variance.data<T>());
+      kernels::running_average<W>(context, channels, options.decay, scale, variance.data<W>(),
+                                  running_variance.data<W>());
     }
-    kernels::batch_norm_forward<T>(context, g, options.epsilon, x.data<T>(), mean.data<T>(),
-                                   variance.data<T>(), ops::data_or_null<T>(gamma),
-                                   ops::data_or_null<T>(beta), y.data<T>());
+    kernels::batch_norm_forward<T>(context, g, options.epsilon, x.data<T>(), mean.data<W>(),
+                                   variance.data<W>(), ops::data_or_null<W>(gamma),
+                                   ops::data_or_null<W>(beta), y.data<T>());
   });
   return record("batch_norm", y, {x, gamma, beta},
                 [g, epsilon = options.epsilon, x = x.detach(), mean, variance,
@@ -64,11 +66,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   kernels::BatchNormGeometry backward = g;
                   backward.x_pitch = 0;
                   backward.y_pitch = dy.pitch();
-                  ops::run("batch_norm", dy, [&]<class T>(auto& context) {
+                  ops::run_mixed("batch_norm", dy, [&]<class T>(auto& context) {
+                    using W = wide_t<T>;
                     kernels::batch_norm_backward<T>(
-                        context, backward, epsilon, input.data<T>(), dy.data<T>(), mean.data<T>(),
-                        variance.data<T>(), ops::data_or_null<T>(gamma), ops::data_or_null<T>(beta),
-                        dx.data<T>(), ops::data_or_null<T>(dgamma), ops::data_or_null<T>(dbeta));
+                        context, backward, epsilon, input.data<T>(), dy.data<T>(), mean.data<W>(),
+                        variance.data<W>(), ops::data_or_null<W>(gamma), ops::data_or_null<W>(beta),
+                        dx.data<T>(), ops::data_or_null<W>(dgamma), ops::data_or_null<W>(dbeta));
                   });
                   return std::vector<Tensor>{dx, dgamma, dbeta};
                 });

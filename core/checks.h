@@ -9,18 +9,34 @@
 
 namespace shatter::ops {
 
-/// All defined operands have the first one's type, float32 or float64, and its device.
+/// All defined operands have the first one's type and device: float32 or float64, on a CUDA device
+/// also bfloat16 (which not every op can compute in: those throw in run()).
 inline void check_operands(const char* op, std::initializer_list<Tensor> operands) {
   const Tensor& first = *operands.begin();
   check(first.defined(), op, ": the first operand is undefined");
-  check(first.dtype() == DType::float32 || first.dtype() == DType::float64, op, ": operand is ",
-        first.str(), ", expected float32 or float64");
+  check(first.dtype() == DType::float32 || first.dtype() == DType::float64 ||
+            (first.dtype() == DType::bfloat16 && first.device().is_cuda()),
+        op, ": operand is ", first.str(), " on ", first.device().name(),
+        ", expected float32 or float64, on a CUDA device also bfloat16");
   for (const Tensor& x : operands) {
     if (!x.defined()) continue;
     check(x.dtype() == first.dtype(), op, ": operands are ", first.str(), " and ", x.str(),
           "; convert one with to()");
     check(x.device() == first.device(), op, ": operands are on ", first.device().name(), " and ",
           x.device().name());
+  }
+}
+
+/// All defined parameters lie on x's device and have its type, or float32 beside bfloat16: they
+/// are kept, and their gradients computed, in the wider type.
+inline void check_parameters(const char* op, const Tensor& x,
+                             std::initializer_list<Tensor> parameters) {
+  for (const Tensor& p : parameters) {
+    if (!p.defined()) continue;
+    check(p.dtype() == wide_of(x.dtype()), op, ": input is ", x.str(), ", a parameter ", p.str(),
+          "; expected parameters of ", name_of(wide_of(x.dtype())));
+    check(p.device() == x.device(), op, ": input is on ", x.device().name(), ", a parameter on ",
+          p.device().name());
   }
 }
 
@@ -43,6 +59,20 @@ decltype(auto) run(const char* op, const Tensor& x, F&& f) {
     return with_floating(x.dtype(), op, [&]<class T>() -> decltype(auto) {
       return f.template operator()<T>(context);
     });
+  });
+}
+
+/// The same for ops that also compute in bfloat16, on a CUDA device.
+template <class F>
+void run_mixed(const char* op, const Tensor& x, F&& f) {
+  on(x.device(), [&]<class Context>(Context& context) {
+    if constexpr (std::is_same_v<Context, CudaContext>) {
+      if (x.dtype() == DType::bfloat16) {
+        f.template operator()<bfloat16>(context);
+        return;
+      }
+    }
+    with_floating(x.dtype(), op, [&]<class T>() { f.template operator()<T>(context); });
   });
 }
 

@@ -39,23 +39,24 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& w, const Tensor& b,
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
               const Tensor& into) {
-  ops::check_operands("conv2d", {x, w, b});
+  ops::check_operands("conv2d", {x});
+  ops::check_parameters("conv2d", x, {w, b});
   const Conv2dGeometry g = geometry_of(x, w, b, options);
   const Shape shape{g.windows.n, g.windows.out_h(), g.windows.out_w(), g.k};
   const Tensor y = ops::result("conv2d", into, shape, x);
-  const Tensor weight = w.detach().packed();
-  ops::run("conv2d", x, [&]<class T>(auto& context) {
+  const Tensor weight = w.detach().packed().to(x.dtype());
+  ops::run_mixed("conv2d", x, [&]<class T>(auto& context) {
     Conv2dGeometry forward = g;
     forward.x_pitch = x.pitch();
     forward.y_pitch = y.pitch();
     kernels::conv2d_forward<T>(context, forward, x.data<T>(), weight.data<T>(),
-                               ops::data_or_null<T>(b), y.data<T>(), options.algorithm);
+                               ops::data_or_null<wide_t<T>>(b), y.data<T>(), options.algorithm);
   });
   return record("conv2d", y, {x, w, b},
                 [g, x = x.detach(), weight, algorithm = options.algorithm](const Tensor& dy,
                                                                            const Needed& needed) {
                   Tensor dx, dw, db;
-                  ops::run("conv2d", dy, [&]<class T>(auto& context) {
+                  ops::run_mixed("conv2d", dy, [&]<class T>(auto& context) {
                     Conv2dGeometry backward = g;
                     backward.y_pitch = dy.pitch();
                     if (needed[0]) {
@@ -64,15 +65,16 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
                                                        weight.data<T>(), dx.data<T>(), algorithm);
                     }
                     if (needed[1]) {
-                      dw = ops::like(weight);
+                      dw = Tensor::empty(weight.shape(), wide_of(x.dtype()), x.device());
                       backward.x_pitch = x.pitch();
                       kernels::conv2d_backward_weight<T>(context, backward, x.data<T>(),
-                                                         dy.data<T>(), dw.data<T>(), algorithm);
+                                                         dy.data<T>(), dw.data<wide_t<T>>(),
+                                                         algorithm);
                     }
                     if (needed[2]) {
-                      db = Tensor::empty({g.k}, dy.dtype(), dy.device());
+                      db = Tensor::empty({g.k}, wide_of(x.dtype()), x.device());
                       kernels::reduce_rows<T>(context, ops::rows(dy), g.k, dy.data<T>(), dy.pitch(),
-                                              db.data<T>());
+                                              db.data<wide_t<T>>());
                     }
                   });
                   return std::vector<Tensor>{dx, dw, db};

@@ -9,7 +9,7 @@ namespace {
 
 Tensor masked(const Tensor& x, double p, const RandomKey& key, const Tensor& step) {
   const Tensor y = ops::like(x);
-  ops::run("dropout", x, [&]<class T>(auto& context) {
+  ops::run_mixed("dropout", x, [&]<class T>(auto& context) {
     kernels::dropout<T>(context, x.numel(), p, key, step.data<std::int64_t>(), x.data<T>(),
                         y.data<T>());
   });

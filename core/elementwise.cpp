@@ -52,12 +52,12 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x_any) {
   ops::check_operands(name, {x_any});
   const Tensor x = x_any.packed();
   const Tensor y = ops::like(x);
-  ops::run(name, x, [&]<class T>(auto& context) {
+  ops::run_mixed(name, x, [&]<class T>(auto& context) {
     kernels::unary_forward<T>(context, op, x.numel(), x.data<T>(), y.data<T>());
   });
   return record(name, y, {x}, [name, op, x = x.detach(), y](const Tensor& dy, const Needed&) {
     const Tensor dx = ops::like(x), dense = dy.packed();
-    ops::run(name, x, [&]<class T>(auto& context) {
+    ops::run_mixed(name, x, [&]<class T>(auto& context) {
       kernels::unary_backward<T>(context, op, x.numel(), x.data<T>(), y.data<T>(), dense.data<T>(),
                                  dx.data<T>());
     });

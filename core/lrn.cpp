@@ -20,13 +20,13 @@ Tensor local_response_norm(const Tensor& x_any, const LrnOptions& options) {
                                .alpha = options.alpha,
                                .beta = options.beta};
   const Tensor y = ops::like(x);
-  ops::run("local_response_norm", x, [&]<class T>(auto& context) {
+  ops::run_mixed("local_response_norm", x, [&]<class T>(auto& context) {
     kernels::lrn_forward<T>(context, g, x.data<T>(), y.data<T>());
   });
   return record("local_response_norm", y, {x},
                 [g, x = x.detach()](const Tensor& dy_any, const Needed&) {
                   const Tensor dx = ops::like(x), dy = dy_any.packed();
-                  ops::run("local_response_norm", x, [&]<class T>(auto& context) {
+                  ops::run_mixed("local_response_norm", x, [&]<class T>(auto& context) {
                     kernels::lrn_backward<T>(context, g, x.data<T>(), dy.data<T>(), dx.data<T>());
                   });
                   return std::vector<Tensor>{dx};

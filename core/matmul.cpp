@@ -8,18 +8,22 @@
 namespace shatter {
 namespace {
 
-/// op(a) op(b), without a tape.
+/// op(a) op(b), without a tape; `wide`: a product of bfloat16 comes in float32.
 Tensor product(const char* name, const Tensor& a_any, bool transpose_a, const Tensor& b_any,
-               bool transpose_b) {
+               bool transpose_b, bool wide = false) {
   const Tensor a = a_any.packed(), b = b_any.packed();
   const kernels::MatmulGeometry g{.m = a.dim(transpose_a ? 1 : 0),
                                   .n = b.dim(transpose_b ? 0 : 1),
                                   .k = a.dim(transpose_a ? 0 : 1),
                                   .transpose_a = transpose_a,
                                   .transpose_b = transpose_b};
-  const Tensor c = Tensor::empty({g.m, g.n}, a.dtype(), a.device());
-  ops::run(name, a, [&]<class T>(auto& context) {
-    kernels::matmul<T>(context, g, T(1), a.data<T>(), b.data<T>(), T(0), c.data<T>());
+  const Tensor c = Tensor::empty({g.m, g.n}, wide ? wide_of(a.dtype()) : a.dtype(), a.device());
+  ops::run_mixed(name, a, [&]<class T>(auto& context) {
+    using W = wide_t<T>;
+    if (c.dtype() == a.dtype())
+      kernels::matmul<T>(context, g, W(1), a.data<T>(), b.data<T>(), W(0), c.data<T>());
+    else if constexpr (!std::is_same_v<T, W>)
+      kernels::matmul(context, g, W(1), a.data<T>(), b.data<T>(), W(0), c.data<W>());
   });
   return c;
 }
@@ -51,29 +55,31 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
 }
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
-  ops::check_operands("linear", {x, w, b});
+  ops::check_operands("linear", {x});
+  ops::check_parameters("linear", x, {w, b});
   check(x.rank() == 2 && w.rank() == 2 && x.dim(1) == w.dim(1), "linear: input ", x.shape(),
         " does not fit weight ", w.shape(), "; expected [n, in] and [out, in]");
   check(!b || b.shape() == Shape{w.dim(0)}, "linear: bias ", b ? b.str() : "", " for weight ",
         w.shape());
-  const Tensor y = product("linear", x.detach(), false, w.detach(), true);
+  const Tensor weight = w.detach().to(x.dtype());
+  const Tensor y = product("linear", x.detach(), false, weight, true);
   if (b) {
-    ops::run("linear", y, [&]<class T>(auto& context) {
-      kernels::add_bias<T>(context, y.dim(0), y.dim(1), y.data<T>(), b.packed().data<T>(),
+    ops::run_mixed("linear", y, [&]<class T>(auto& context) {
+      kernels::add_bias<T>(context, y.dim(0), y.dim(1), y.data<T>(), b.packed().data<wide_t<T>>(),
                            y.data<T>());
     });
   }
   return record("linear", y, {x, w, b},
-                [x = x.detach(), w = w.detach()](const Tensor& dy_any, const Needed& needed) {
+                [x = x.detach(), weight](const Tensor& dy_any, const Needed& needed) {
                   const Tensor dy = dy_any.packed();
                   Tensor dx, dw, db;
-                  if (needed[0]) dx = product("linear", dy, false, w, false);
-                  if (needed[1]) dw = product("linear", dy, true, x, false);
+                  if (needed[0]) dx = product("linear", dy, false, weight, false);
+                  if (needed[1]) dw = product("linear", dy, true, x, false, true);
                   if (needed[2]) {
-                    db = Tensor::empty({dy.dim(1)}, dy.dtype(), dy.device());
-                    ops::run("linear", dy, [&]<class T>(auto& context) {
+                    db = Tensor::empty({dy.dim(1)}, wide_of(dy.dtype()), dy.device());
+                    ops::run_mixed("linear", dy, [&]<class T>(auto& context) {
                       kernels::reduce_rows<T>(context, dy.dim(0), dy.dim(1), dy.data<T>(),
-                                              dy.dim(1), db.data<T>());
+                                              dy.dim(1), db.data<wide_t<T>>());
                     });
                   }
                   return std::vector<Tensor>{dx, dw, db};

@@ -44,13 +44,13 @@ Pool2dGeometry pitched(Pool2dGeometry g, std::int64_t x_pitch, std::int64_t y_pi
 /// Averages over the windows of g, whose extent need not be square.
 Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& g, const Tensor& into) {
   const Tensor y = ops::result(op, into, output_shape(g), x);
-  ops::run(op, x, [&]<class T>(auto& context) {
+  ops::run_mixed(op, x, [&]<class T>(auto& context) {
     kernels::avg_pool2d_forward<T>(context, pitched(g, x.pitch(), y.pitch()), x.data<T>(),
                                    y.data<T>());
   });
   return record(op, y, {x}, [op, g, shape = x.shape()](const Tensor& dy, const Needed&) {
     const Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-    ops::run(op, dy, [&]<class T>(auto& context) {
+    ops::run_mixed(op, dy, [&]<class T>(auto& context) {
       kernels::avg_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(),
                                       dx.data<T>());
     });
@@ -66,14 +66,14 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& i
   check(options.window <= 15, "max_pool2d: window ", options.window, ", at most 15");
   const Tensor y = ops::result("max_pool2d", into, output_shape(g), x);
   const Tensor index = Tensor::empty(y.shape(), DType::uint8, x.device());
-  ops::run("max_pool2d", x, [&]<class T>(auto& context) {
+  ops::run_mixed("max_pool2d", x, [&]<class T>(auto& context) {
     kernels::max_pool2d_forward<T>(context, pitched(g, x.pitch(), y.pitch()), x.data<T>(),
                                    y.data<T>(), index.data<std::uint8_t>());
   });
   return record(
       "max_pool2d", y, {x}, [g, index, shape = x.shape()](const Tensor& dy, const Needed&) {
         const Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-        ops::run("max_pool2d", dy, [&]<class T>(auto& context) {
+        ops::run_mixed("max_pool2d", dy, [&]<class T>(auto& context) {
           kernels::max_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(),
                                           index.data<std::uint8_t>(), dx.data<T>());
         });

@@ -58,6 +58,11 @@ constexpr bool is_floating(DType dtype) {
   return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
 }
 
+/// The type of per-channel values and sums beside elements of `dtype`: wide_t, as a tag.
+constexpr DType wide_of(DType dtype) {
+  return dtype == DType::bfloat16 ? DType::float32 : dtype;
+}
+
 /// The tag of an element type: dtype_of<float> == DType::float32.
 template <class T>
 inline constexpr DType dtype_of = [] {

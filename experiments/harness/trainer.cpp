@@ -62,13 +62,21 @@ const CellConfig& checked(const CellConfig& config, const data::TrainTest& data)
 }
 
 /// "fp32" computes in float32 throughout; "tf32" lets a GPU round the operands of products and
-/// convolutions to TF32.
+/// convolutions to TF32; "bf16" keeps activations and their gradients in bfloat16, parameters,
+/// statistics and sums in float32.
 void set_precision(Device device, const std::string& precision) {
-  check(precision == "fp32" || (device.is_cuda() && precision == "tf32"), "Trainer: precision ",
-        precision, " on ", device.name(), "; fp32 goes everywhere, tf32 on CUDA devices");
+  check(precision == "fp32" || (device.is_cuda() && (precision == "tf32" || precision == "bf16")),
+        "Trainer: precision ", precision, " on ", device.name(),
+        "; fp32 goes everywhere, tf32 and bf16 on CUDA devices");
   if constexpr (built_with_cuda) {
-    if (device.is_cuda()) cuda_context(device.index()).set_tf32(precision == "tf32");
+    if (device.is_cuda()) cuda_context(device.index()).set_tf32(precision != "fp32");
   }
+}
+
+/// In float32, whatever the precision of the model's activations.
+Tensor logits_of(Module& model, const Tensor& x, const std::string& precision) {
+  if (precision != "bf16") return model(x);
+  return model(x.to(DType::bfloat16)).to(DType::float32);
 }
 
 data::Dataset packed(data::Dataset dataset) {
@@ -136,8 +144,8 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
       last_step_(
           options.device, [this] { give_step((data_.train.size() - 1) % config_.batch + 1); },
           options.capture),
-      evaluate_train_(model_, data_.train, input_.deterministic(), options),
-      evaluate_test_(model_, data_.test, input_.deterministic(), options) {
+      evaluate_train_(model_, data_.train, input_.deterministic(), config_.precision, options),
+      evaluate_test_(model_, data_.test, input_.deterministic(), config_.precision, options) {
   set_precision(options.device, config.precision);
   set_step(model_, record_.step());
   sgd_.rate().fill(schedule_(0));
@@ -158,7 +166,7 @@ void Trainer::give_step(std::int64_t size) {
   data::fill_batch(data_.train, record_.order(), record_.position(), input_, seeds_.augment,
                    batch.x, batch.y);
   set_training(model_, true);
-  const Tensor logits = model_(batch.x);
+  const Tensor logits = logits_of(model_, batch.x, config_.precision);
   const Tensor loss = cross_entropy(logits, batch.y);
   record_.check_loss(loss);
   zero_grad(model_);
@@ -206,10 +214,12 @@ std::optional<double> Trainer::Count::accuracy() const {
 }
 
 Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
-                              const data::Pipeline& input, const TrainerOptions& options)
+                              const data::Pipeline& input, const std::string& precision,
+                              const TrainerOptions& options)
     : model_(model),
       dataset_(dataset),
       input_(input),
+      precision_(precision),
       record_(options.device, dataset.size(), {0.0}, {}, 1),
       whole_(
           options.device, [this] { batch(evaluation_batch); }, options.capture),
@@ -225,7 +235,7 @@ void Trainer::Evaluator::batch(std::int64_t size) {
   set_training(model_, false);
   const data::Batch batch = empty_batch(dataset_, input_, size);
   data::fill_batch(dataset_, record_.order(), record_.position(), input_, 0, batch.x, batch.y);
-  const Tensor logits = model_(batch.x);
+  const Tensor logits = logits_of(model_, batch.x, precision_);
   record_.finish_step(logits, batch.y, cross_entropy(logits, batch.y),
                       Tensor::zeros({1}, DType::float64, logits.device()));
 }

@@ -94,7 +94,7 @@ class Trainer {
   class Evaluator {
    public:
     Evaluator(Module& model, const data::Dataset& dataset, const data::Pipeline& input,
-              const TrainerOptions& options);
+              const std::string& precision, const TrainerOptions& options);
     /// Empty when cancelled.
     std::optional<Evaluation> operator()(const Cancelled& cancelled);
 
@@ -103,6 +103,7 @@ class Trainer {
     Module& model_;
     const data::Dataset& dataset_;
     data::Pipeline input_;
+    std::string precision_;
     StepRecord record_;
     Recorded whole_, last_;  ///< batches of the full size and the last one
   };
