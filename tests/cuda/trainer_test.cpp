@@ -1,0 +1,173 @@
+// Training on the CUDA backend: recorded and eager steps, interruptions and repetitions give the
+// same bits, and the CPU's numbers within rounding.
+#include <shatter/experiments/harness/trainer.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tests/cuda/gpu.h"
+#include "tests/experiments/tiny_run.h"
+#include "tests/support/catch.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+using namespace shatter::test;
+
+namespace {
+
+/// One of everything the paper's models are made of, on 8 x 8 pixels.
+Sequential tiny_net() {
+  Branches both(Sequential(Conv2d({.in = 8, .out = 8, .kernel = 1, .bias = false}),
+                           BatchNorm2d({.channels = 8, .scale = false, .relu = true})),
+                Sequential(Conv2d({.in = 8, .out = 16, .kernel = 3, .bias = false}),
+                           BatchNorm2d({.channels = 16, .scale = false, .relu = true})));
+  return Sequential(Conv2d({.in = 3, .out = 8, .kernel = 3}), Relu(), both,
+                    MaxPool2d({.window = 3, .stride = 2}), LocalResponseNorm(), Dropout(0.25),
+                    GlobalAvgPool2d(), Linear({.in = 24, .out = 10}));
+}
+
+CellConfig config_of(const std::string& precision) {
+  CellConfig config = tiny_config();
+  config.crop = 8;
+  config.precision = precision;
+  config.device = "cuda";
+  config.learning_rate = 0.05;
+  return config;
+}
+
+TrainingTask task_of(const CellConfig& config) {
+  TrainingTask task = tiny_task(config);
+  task.model = tiny_net();
+  task.decayed = {};
+  return task;
+}
+
+struct Trace {
+  std::vector<double> losses;
+  std::vector<std::string> records;
+  std::vector<double> weights;
+  friend bool operator==(const Trace&, const Trace&) = default;
+};
+
+void train(Trainer& trainer, std::int64_t group, Trace& trace) {
+  while (!trainer.finished()) {
+    if (!trainer.epoch_ended()) {
+      for (const double loss : trainer.advance(group)) trace.losses.push_back(loss);
+    }
+    if (trainer.epoch_ended()) trace.records.push_back(to_json(*trainer.finish_epoch()).dump());
+  }
+  trace.records.push_back(to_json(*trainer.result()).dump());
+  for (const auto& [name, tensor] : trainer.state().tensors) {
+    for (const double value : tensor.values<double>()) trace.weights.push_back(value);
+  }
+}
+
+Trace trained(const std::string& precision, bool capture, std::int64_t group) {
+  const CellConfig config = config_of(precision);
+  Trainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
+  Trace trace;
+  train(trainer, group, trace);
+  return trace;
+}
+
+}  // namespace
+
+TEST_CASE("recorded steps, eager steps and steps in groups train to the same bits") {
+  if (!has_gpu()) return;
+  for (const char* const precision : {"fp32", "tf32", "bf16"}) {
+    INFO(precision);
+    const Trace eager = trained(precision, false, 1);
+    CHECK(eager.losses.size() == 9);
+    CHECK(eager.records.size() == 4);
+    CHECK(trained(precision, true, 1) == eager);
+    CHECK(trained(precision, true, 3) == eager);
+  }
+}
+
+TEST_CASE("on CUDA a run taken up after any step ends in the same bits") {
+  if (!has_gpu()) return;
+  const CellConfig config = config_of("fp32");
+  const Trace whole = trained("fp32", true, 1);
+  for (std::int64_t stop = 1; stop < 9; stop += 2) {
+    Trainer first(config, task_of(config), {.device = Device::cuda()});
+    Trace trace;
+    while (first.steps() < stop) {
+      trace.losses.push_back(first.step());
+      if (first.epoch_ended()) trace.records.push_back(to_json(*first.finish_epoch()).dump());
+    }
+    const NamedTensors state = first.state();
+    Trainer second(config, task_of(config), {.device = Device::cuda()});
+    second.restore(state, "state");
+    train(second, 2, trace);
+    INFO("left after step " << stop);
+    CHECK(trace == whole);
+  }
+}
+
+TEST_CASE("training on CUDA follows the CPU") {
+  if (!has_gpu()) return;
+  const auto compare = [&](const char* precision, double tolerance) {
+    const CellConfig config = config_of(precision), full = config_of("fp32");
+    Trainer gpu(config, task_of(config), {.device = Device::cuda()});
+    Trainer reference(full, task_of(full));
+    for (int i = 0; i < 3; ++i) {
+      INFO(precision << ", step " << i);
+      CHECK(gpu.step() == Approx(reference.step()).epsilon(tolerance));
+    }
+    const auto a = gpu.finish_epoch(), b = reference.finish_epoch();
+    REQUIRE(a->test);
+    CHECK(a->test->loss == Approx(b->test->loss).epsilon(4 * tolerance));
+  };
+  // Relative errors of a loss after a handful of steps: float, 10 and 7 bits of fraction.
+  compare("fp32", 2e-5);
+  compare("tf32", 2e-3);
+  compare("bf16", 2e-2);
+}
+
+TEST_CASE("on CUDA a loss that is not finite leaves the parameters as they were") {
+  if (!has_gpu()) return;
+  CellConfig config = config_of("fp32");
+  config.learning_rate = 1e30;
+  TrainingTask task = tiny_task(config);
+  task.model = experiments::mlp(1, 16, 10, {.h = 8, .w = 8, .c = 3});
+  task.decayed = {};
+  Trainer trainer(config, std::move(task), {.device = Device::cuda()});
+  std::vector<double> losses;
+  while (!trainer.finished()) {
+    losses = trainer.advance(3);
+    if (!std::isfinite(losses.back())) break;
+    if (trainer.epoch_ended()) trainer.finish_epoch();
+  }
+  REQUIRE_FALSE(std::isfinite(losses.back()));
+  for (const auto& [name, tensor] : trainer.state().tensors) {
+    for (const double value : tensor.values<double>()) REQUIRE(std::isfinite(value));
+  }
+  const RunResult result = trainer.diverged();
+  CHECK(result.steps == trainer.steps());
+  CHECK(std::isfinite(result.last_loss));
+}
+
+TEST_CASE("a recorded step allocates nothing, and its launches are those of the eager step") {
+  if (!has_gpu()) return;
+  CellConfig config = config_of("fp32");
+  config.epochs = 100;
+  config.evaluate_every = 100;
+  const auto per_step = [&](bool capture) {
+    Trainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
+    CudaContext& context = cuda_context(0);
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      while (!trainer.epoch_ended()) trainer.step();
+      trainer.finish_epoch();
+    }
+    const std::int64_t allocations = context.allocator_statistics().system_allocations;
+    const std::int64_t launches = context.launches();
+    trainer.step();
+    trainer.step();
+    CHECK(context.allocator_statistics().system_allocations == allocations);
+    return (context.launches() - launches) / 2;
+  };
+  const std::int64_t eager = per_step(false);
+  CHECK(per_step(true) == eager);
+  INFO(eager << " launches per step");
+  CHECK(eager > 20);
+}
