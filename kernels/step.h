@@ -20,8 +20,8 @@ struct StepState {
   BatchPosition* position = nullptr;
   std::int64_t* step = nullptr;            ///< optimizer steps done
   double* learning_rate = nullptr;         ///< of the next step
-  const double* learning_rates = nullptr;  ///< of steps first_rate, first_rate + 1, ...
-  std::int64_t first_rate = 0, rates = 0;  ///< beyond the last one the rate stays
+  const double* learning_rates = nullptr;  ///< of steps 0, 1, ..., rates - 1
+  std::int64_t rates = 0;                  ///< beyond the last one the rate stays
   std::int32_t* stopped = nullptr;         ///< 1 once a loss was not finite
 };
 

@@ -36,8 +36,7 @@ void finish_step(CpuContext&, const StepState& state, std::int64_t batch, std::i
   losses[*state.step % ring] = loss;
   ++*state.step;
   state.position->first += batch;
-  const std::int64_t next = std::min(*state.step - state.first_rate, state.rates - 1);
-  *state.learning_rate = state.learning_rates[next];
+  *state.learning_rate = state.learning_rates[std::min(*state.step, state.rates - 1)];
 }
 
 template void check_loss(CpuContext&, const float*, std::int32_t*);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <shatter/kernels/cuda/context.h>
+#include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/error.h>
 
 #if defined(__CUDACC__)
@@ -81,26 +82,6 @@ inline LaunchShape one_thread_each(std::int64_t n) {
 __device__ inline std::int64_t thread_index() {
   return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
 }
-
-/// Memory of a context for one kernel's scratch, given back at the end of the scope (to later work
-/// of the same stream).
-template <class T>
-class CudaWorkspace {
- public:
-  CudaWorkspace(CudaContext& context, std::int64_t n)
-      : context_(context),
-        bytes_(static_cast<std::size_t>(n) * sizeof(T)),
-        data_(static_cast<T*>(context.allocate(bytes_))) {}
-  ~CudaWorkspace() { context_.free(data_, bytes_); }
-  CudaWorkspace(const CudaWorkspace&) = delete;
-  CudaWorkspace& operator=(const CudaWorkspace&) = delete;
-  T* data() const { return data_; }
-
- private:
-  CudaContext& context_;
-  std::size_t bytes_;
-  T* data_;
-};
 
 }  // namespace kernels
 }  // namespace shatter
