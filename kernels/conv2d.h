@@ -10,10 +10,27 @@
 
 namespace shatter::kernels {
 
-/// automatic: oneDNN in float, im2col in double. im2col: patches gathered, then a matrix product.
-enum class Conv2dAlgorithm { automatic, onednn, im2col };
+/// How a convolution is computed. im2col: patches gathered, then a matrix product. implicit_gemm:
+/// the same product on tensor cores, its patches never stored. The CPU has onednn (float) and
+/// im2col; CUDA has im2col, implicit_gemm (float, bfloat16) and, built with it, cudnn (float,
+/// bfloat16). float takes its operands as TF32 only where context.tf32(); implicit_gemm always
+/// does. automatic: onednn in float and im2col in double on the CPU; on CUDA cudnn, or without it
+/// implicit_gemm in bfloat16, and im2col in float and double.
+enum class Conv2dAlgorithm { automatic, onednn, im2col, cudnn, implicit_gemm };
 
-/// Overwrites y. bias [k] may be null. T: float, double. Throws for onednn with double.
+constexpr const char* name_of(Conv2dAlgorithm algorithm) {
+  switch (algorithm) {
+    case Conv2dAlgorithm::automatic: return "automatic";
+    case Conv2dAlgorithm::onednn: return "onednn";
+    case Conv2dAlgorithm::im2col: return "im2col";
+    case Conv2dAlgorithm::cudnn: return "cudnn";
+    case Conv2dAlgorithm::implicit_gemm: return "implicit_gemm";
+  }
+  return "?";
+}
+
+/// Overwrites y. bias [k] may be null. T: float, double; on CUDA also bfloat16. Throws Error for an
+/// algorithm that the context does not have for T.
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y,

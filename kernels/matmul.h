@@ -15,13 +15,17 @@ struct MatmulGeometry {
   std::int64_t lda = 0, ldb = 0, ldc = 0;
 };
 
-/// c is not read when beta == 0. T: float, double.
+/// c is not read when beta == 0. T: float, double; on CUDA also bfloat16, summed in float and
+/// rounded once.
 template <class T>
-void matmul(CpuContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
-            T* c);
+void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
+            wide_t<T> beta, T* c);
 template <class T>
-void matmul(CudaContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
-            T* c);
+void matmul(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
+            wide_t<T> beta, T* c);
+/// The same with c in float: weight gradients, and sums that go on elsewhere.
+void matmul(CudaContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
+            const bfloat16* b, float beta, float* c);
 
 /// y [rows, columns] = x + bias [columns], in place allowed. T: float, double.
 template <class T>

@@ -21,13 +21,13 @@ bool empty(const Conv2dGeometry& g) {
 
 template <class T>
 bool use_onednn(Conv2dAlgorithm algorithm, const char* op) {
-  if constexpr (std::is_same_v<T, float>) {
-    return algorithm != Conv2dAlgorithm::im2col;
-  } else {
-    check(algorithm != Conv2dAlgorithm::onednn, op,
-          ": oneDNN has no float64 convolution; use Conv2dAlgorithm::automatic or im2col");
-    return false;
-  }
+  constexpr bool has_onednn = std::is_same_v<T, float>;
+  const bool known = algorithm == Conv2dAlgorithm::automatic ||
+                     algorithm == Conv2dAlgorithm::im2col ||
+                     (has_onednn && algorithm == Conv2dAlgorithm::onednn);
+  check(known, op, ": no algorithm ", name_of(algorithm), " for ", name_of(dtype_of<T>),
+        " on the CPU; it has automatic, im2col", has_onednn ? ", onednn" : "");
+  return has_onednn && algorithm != Conv2dAlgorithm::im2col;
 }
 
 // Output rows whose patches are held at once: about a million elements.

@@ -60,8 +60,8 @@ std::int64_t tile_extent(std::int64_t size, std::int64_t parts) {
 }  // namespace
 
 template <class T>
-void matmul(CpuContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
-            T* c) {
+void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
+            wide_t<T> beta, T* c) {
   if (g.m <= 0 || g.n <= 0) return;
   const std::int64_t lda = g.lda ? g.lda : g.transpose_a ? g.m : g.k;
   const std::int64_t ldb = g.ldb ? g.ldb : g.transpose_b ? g.k : g.n;
