@@ -10,14 +10,15 @@ namespace shatter::kernels {
 
 enum class UnaryOp { negate, exp, log, sqrt, square, abs, relu, sigmoid, tanh };
 
-/// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double.
+/// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double; on CUDA also
+/// bfloat16.
 template <class T>
 void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
 template <class T>
 void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
 
 /// dx = dy * f'(x), in place on dy allowed. x is the input, y the output of forward. relu'(0) = 0,
-/// abs'(0) = 0.
+/// abs'(0) = 0. T as in forward.
 template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);
@@ -33,10 +34,17 @@ struct BroadcastGeometry {
   static constexpr int rank = 6;
   std::array<std::int64_t, rank> shape{1, 1, 1, 1, 1, 1};
   std::array<std::int64_t, rank> a_step{}, b_step{};
+
+  constexpr std::int64_t size() const {
+    std::int64_t n = 1;
+    for (const std::int64_t d : shape) n *= d;
+    return n;
+  }
 };
 
 /// y = op(a, b); y may be a or b where that operand is packed and not broadcast. maximum and
-/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double.
+/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double; on CUDA
+/// also bfloat16.
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
@@ -44,11 +52,13 @@ template <class T>
 void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
 
-/// y = scale * x + shift, packed, in place allowed. T: float, double.
+/// y = scale * x + shift, packed, in place allowed. T: float, double; on CUDA also bfloat16.
 template <class T>
-void affine(CpuContext& context, std::int64_t n, T scale, T shift, const T* x, T* y);
+void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
+            T* y);
 template <class T>
-void affine(CudaContext& context, std::int64_t n, T scale, T shift, const T* x, T* y);
+void affine(CudaContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
+            T* y);
 
 /// y = x for `rows` rows of `columns` elements, rows x_step and y_step elements apart. T: any.
 template <class T>
@@ -58,7 +68,7 @@ template <class T>
 void copy_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                std::int64_t x_step, T* y, std::int64_t y_step);
 
-/// y += x, as copy_rows. T: float, double.
+/// y += x, as copy_rows. T: float, double; on CUDA also bfloat16.
 template <class T>
 void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               std::int64_t x_step, T* y, std::int64_t y_step);

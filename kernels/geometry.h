@@ -6,6 +6,11 @@
 
 namespace shatter {
 
+/// a / b rounded up.
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /// Pixels added on each side. Convolution pads with 0, max pooling with -inf, and average pooling
 /// leaves padding out of its count.
 struct Padding {
@@ -18,7 +23,7 @@ struct Padding {
 constexpr Padding same_padding(std::int64_t h, std::int64_t w, std::int64_t r, std::int64_t s,
                                std::int64_t stride_h, std::int64_t stride_w) {
   const auto total = [](std::int64_t in, std::int64_t window, std::int64_t stride) {
-    const std::int64_t out = (in + stride - 1) / stride;
+    const std::int64_t out = ceil_div(in, stride);
     return std::max<std::int64_t>((out - 1) * stride + window - in, 0);
   };
   const std::int64_t rows = total(h, r, stride_h), columns = total(w, s, stride_w);

@@ -1,10 +1,7 @@
 // Elementwise functions, broadcasting, copies, conversions and permutation.
 #include <cstring>
-#include <type_traits>
 
-#include <shatter/kernels/elementwise.h>
-#include <shatter/kernels/error.h>
-#include <shatter/kernels/functions.h>
+#include <shatter/kernels/elementwise_dispatch.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -14,34 +11,6 @@ namespace shatter::kernels {
 namespace {
 
 using Index = std::array<std::int64_t, BroadcastGeometry::rank>;
-
-template <class Use>
-void with_function(UnaryOp op, Use&& use) {
-  switch (op) {
-    case UnaryOp::negate: return use(Negate{});
-    case UnaryOp::exp: return use(Exp{});
-    case UnaryOp::log: return use(Log{});
-    case UnaryOp::sqrt: return use(Sqrt{});
-    case UnaryOp::square: return use(Square{});
-    case UnaryOp::abs: return use(Abs{});
-    case UnaryOp::relu: return use(Relu{});
-    case UnaryOp::sigmoid: return use(Sigmoid{});
-    case UnaryOp::tanh: return use(Tanh{});
-  }
-}
-
-template <class Use>
-void with_function(BinaryOp op, Use&& use) {
-  switch (op) {
-    case BinaryOp::add: return use(Add{});
-    case BinaryOp::subtract: return use(Subtract{});
-    case BinaryOp::multiply: return use(Multiply{});
-    case BinaryOp::divide: return use(Divide{});
-    case BinaryOp::maximum: return use(Maximum{});
-    case BinaryOp::minimum: return use(Minimum{});
-    case BinaryOp::equal: return use(Equal{});
-  }
-}
 
 // Calls body(begin, end), compiled for this machine, on ranges of n elements.
 template <class Body>
@@ -58,30 +27,6 @@ void for_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, Body
       for (std::int64_t row = begin; row < end; ++row) body(row);
     });
   });
-}
-
-// Merges neighbouring dimensions that both operands walk as one; the result is right-aligned.
-BroadcastGeometry coalesce(const BroadcastGeometry& g) {
-  constexpr int rank = BroadcastGeometry::rank;
-  BroadcastGeometry result;
-  int at = rank;  // the last dimension written
-  for (int d = rank - 1; d >= 0; --d) {
-    const auto i = static_cast<std::size_t>(d);
-    if (g.shape[i] == 1) continue;
-    if (at < rank) {
-      const auto j = static_cast<std::size_t>(at);
-      if (g.a_step[i] == result.a_step[j] * result.shape[j] &&
-          g.b_step[i] == result.b_step[j] * result.shape[j]) {
-        result.shape[j] *= g.shape[i];
-        continue;
-      }
-    }
-    const auto j = static_cast<std::size_t>(--at);
-    result.shape[j] = g.shape[i];
-    result.a_step[j] = g.a_step[i];
-    result.b_step[j] = g.b_step[i];
-  }
-  return result;
 }
 
 template <class T, class F>
@@ -131,28 +76,6 @@ void binary_range(const BroadcastGeometry& g, std::int64_t begin, std::int64_t e
   }
 }
 
-template <class From, class To>
-To converted(From value) {
-  if constexpr (std::is_same_v<To, bfloat16>)
-    return bfloat16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bfloat16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
-    return static_cast<To>(value);
-}
-
-template <class Use>
-void with_type(DType dtype, Use&& use) {
-  switch (dtype) {
-    case DType::float32: return use(float{});
-    case DType::float64: return use(double{});
-    case DType::bfloat16: return use(bfloat16{});
-    case DType::uint8: return use(std::uint8_t{});
-    case DType::int32: return use(std::int32_t{});
-    case DType::int64: return use(std::int64_t{});
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -179,18 +102,17 @@ void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x,
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y) {
-  std::int64_t n = 1;
-  for (const std::int64_t size : g.shape) n *= size;
   const BroadcastGeometry merged = coalesce(g);
   with_function(op, [&](auto f) {
-    for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+    for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
       binary_range(merged, begin, end, a, b, y, f);
     });
   });
 }
 
 template <class T>
-void affine(CpuContext& context, std::int64_t n, T scale, T shift, const T* x, T* y) {
+void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
+            T* y) {
   for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
     SHATTER_INDEPENDENT
     for (std::int64_t i = begin; i < end; ++i) y[i] = scale * x[i] + shift;
@@ -242,7 +164,7 @@ void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DTy
       for_ranges(context, n,
                  [in = static_cast<const From*>(x), out = static_cast<To*>(y)](std::int64_t begin,
                                                                                std::int64_t end) {
-                   for (std::int64_t i = begin; i < end; ++i) out[i] = converted<From, To>(in[i]);
+                   for (std::int64_t i = begin; i < end; ++i) out[i] = converted<To>(in[i]);
                  });
     });
   });
@@ -251,27 +173,8 @@ void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DTy
 template <class T>
 void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
              T* y) {
-  check(rank >= 0 && rank <= BroadcastGeometry::rank, "permute: rank ", rank, " is above ",
-        BroadcastGeometry::rank);
-  // x's steps in y's order of dimensions, right-aligned.
-  Index steps{}, sizes{}, step_of{};
-  std::int64_t n = 1;
-  for (int d = rank - 1; d >= 0; --d) {
-    step_of[static_cast<std::size_t>(d)] = n;
-    n *= shape[d];
-  }
-  sizes.fill(1);
-  const int shift = BroadcastGeometry::rank - rank;
-  for (int d = 0; d < rank; ++d) {
-    const auto to = static_cast<std::size_t>(d + shift);
-    sizes[to] = shape[order[d]];
-    steps[to] = step_of[static_cast<std::size_t>(order[d])];
-  }
-  BroadcastGeometry g;
-  g.shape = sizes;
-  g.a_step = g.b_step = steps;
-  g = coalesce(g);
-  for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+  const BroadcastGeometry g = permuted(rank, shape, order);
+  for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
     binary_range(g, begin, end, x, x, y, [](T value, T) { return value; });
   });
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/geometry.h>
 
 namespace shatter::kernels {
 
@@ -27,10 +28,6 @@ class Workspace {
   std::size_t bytes_;
   T* data_;
 };
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// Elements that are worth handing to another thread.
 inline constexpr std::int64_t elements_per_chunk = 16384;

@@ -7,12 +7,26 @@
 #include <vector>
 
 #include <shatter/kernels/philox.h>
+#include <shatter/kernels/types.h>
 
 #include "tests/support/catch.h"
 
 namespace shatter::test {
 
-/// n values uniform in [low, high) that float holds exactly, so that both types test one problem.
+/// What rounding to T costs: a storage type rounds once, after arithmetic in float.
+template <class T>
+struct Precision {
+  static constexpr double epsilon = static_cast<double>(std::numeric_limits<T>::epsilon());
+  static constexpr double smallest = static_cast<double>(std::numeric_limits<T>::min());
+  static constexpr double storage = 0;
+};
+template <>
+struct Precision<bfloat16> : Precision<float> {
+  static constexpr double storage = 0x1p-8;  ///< half a unit in the last of 8 bits
+};
+
+/// n values uniform in [low, high) that float holds exactly, so that both types test one problem;
+/// bfloat16 has them rounded.
 template <class T>
 std::vector<T> random_values(std::int64_t n, std::uint64_t seed, double low = -1, double high = 1) {
   std::vector<T> values;
@@ -29,8 +43,8 @@ std::vector<T> integer_values(std::int64_t n, std::uint64_t seed, int extent = 3
   std::vector<T> values;
   for (std::int64_t i = 0; i < n; ++i) {
     const Words4 words = random_words({seed}, static_cast<std::uint32_t>(i));
-    values.push_back(static_cast<T>(
-        int(below(static_cast<std::uint32_t>(2 * extent + 1), words[0], words[1])) - extent));
+    const auto draw = below(static_cast<std::uint32_t>(2 * extent + 1), words[0], words[1]);
+    values.push_back(static_cast<T>(static_cast<float>(int(draw) - extent)));
   }
   return values;
 }
@@ -41,22 +55,23 @@ std::vector<double> to_double(const std::vector<T>& values) {
 }
 
 /// Relative rounding error of a sum of `length` terms: a random walk of half-ulp steps, with room
-/// for eight standard deviations and a few further operations.
+/// for eight standard deviations and a few further operations; then `stored` roundings of a storage
+/// type, more than one where an operand is a rounded result itself.
 template <class T>
-double tolerance(double length) {
-  return 4 * static_cast<double>(std::numeric_limits<T>::epsilon()) * std::sqrt(length + 16);
+double tolerance(double length, double stored = 1) {
+  return 4 * Precision<T>::epsilon * std::sqrt(length + 16) + stored * Precision<T>::storage;
 }
 
-/// Requires |actual - expected| <= tolerance(length) times the largest magnitude among `expected`
-/// (at least `floor`) everywhere; NaN and infinities must agree.
+/// Requires |actual - expected| <= tolerance(length, stored) times the largest magnitude among
+/// `expected` (at least `floor`) everywhere; NaN and infinities must agree.
 template <class T>
 void require_close(const std::vector<T>& actual, const std::vector<double>& expected,
-                   double length = 1, double floor = 1e-3) {
+                   double length = 1, double floor = 1e-3, double stored = 1) {
   REQUIRE(actual.size() == expected.size());
   double magnitude = floor;
   for (const double value : expected)
     if (std::isfinite(value)) magnitude = std::max(magnitude, std::abs(value));
-  const double allowed = tolerance<T>(length) * magnitude;
+  const double allowed = tolerance<T>(length, stored) * magnitude;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const auto value = static_cast<double>(actual[i]);
     const bool same = value == expected[i] || (std::isnan(value) && std::isnan(expected[i])) ||
@@ -76,8 +91,8 @@ void require_each_close(const std::vector<T>& actual, const std::vector<double>&
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const auto value = static_cast<double>(actual[i]);
     const double allowed =
-        roundings * static_cast<double>(std::numeric_limits<T>::epsilon()) * std::abs(expected[i]) +
-        static_cast<double>(std::numeric_limits<T>::min());
+        (roundings * Precision<T>::epsilon + Precision<T>::storage) * std::abs(expected[i]) +
+        Precision<T>::smallest;
     const bool same = value == expected[i] || (std::isnan(value) && std::isnan(expected[i])) ||
                       std::abs(value - expected[i]) <= allowed;
     if (!same) {

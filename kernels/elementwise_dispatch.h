@@ -1,0 +1,110 @@
+// What the backends of the elementwise kernels share: from run-time names to functions and types,
+// and the walk over broadcast and reordered dimensions.
+#pragma once
+
+#include <type_traits>
+
+#include <shatter/kernels/elementwise.h>
+#include <shatter/kernels/error.h>
+#include <shatter/kernels/functions.h>
+
+namespace shatter::kernels {
+
+/// Calls use with the function that `op` names.
+template <class Use>
+void with_function(UnaryOp op, Use&& use) {
+  switch (op) {
+    case UnaryOp::negate: return use(Negate{});
+    case UnaryOp::exp: return use(Exp{});
+    case UnaryOp::log: return use(Log{});
+    case UnaryOp::sqrt: return use(Sqrt{});
+    case UnaryOp::square: return use(Square{});
+    case UnaryOp::abs: return use(Abs{});
+    case UnaryOp::relu: return use(Relu{});
+    case UnaryOp::sigmoid: return use(Sigmoid{});
+    case UnaryOp::tanh: return use(Tanh{});
+  }
+}
+
+/// Calls use with the function that `op` names.
+template <class Use>
+void with_function(BinaryOp op, Use&& use) {
+  switch (op) {
+    case BinaryOp::add: return use(Add{});
+    case BinaryOp::subtract: return use(Subtract{});
+    case BinaryOp::multiply: return use(Multiply{});
+    case BinaryOp::divide: return use(Divide{});
+    case BinaryOp::maximum: return use(Maximum{});
+    case BinaryOp::minimum: return use(Minimum{});
+    case BinaryOp::equal: return use(Equal{});
+  }
+}
+
+/// Any element type as any other.
+template <class To, class From>
+constexpr To converted(From value) {
+  if constexpr (std::is_same_v<To, bfloat16>)
+    return bfloat16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bfloat16>)
+    return static_cast<To>(static_cast<float>(value));
+  else
+    return static_cast<To>(value);
+}
+
+/// Calls use with a value of the element type `dtype`.
+template <class Use>
+void with_type(DType dtype, Use&& use) {
+  switch (dtype) {
+    case DType::float32: return use(float{});
+    case DType::float64: return use(double{});
+    case DType::bfloat16: return use(bfloat16{});
+    case DType::uint8: return use(std::uint8_t{});
+    case DType::int32: return use(std::int32_t{});
+    case DType::int64: return use(std::int64_t{});
+  }
+}
+
+/// Merges neighbouring dimensions that both operands walk as one; the result is right-aligned.
+inline BroadcastGeometry coalesce(const BroadcastGeometry& g) {
+  constexpr int rank = BroadcastGeometry::rank;
+  BroadcastGeometry result;
+  int at = rank;  // the last dimension written
+  for (int d = rank - 1; d >= 0; --d) {
+    const auto i = static_cast<std::size_t>(d);
+    if (g.shape[i] == 1) continue;
+    if (at < rank) {
+      const auto j = static_cast<std::size_t>(at);
+      if (g.a_step[i] == result.a_step[j] * result.shape[j] &&
+          g.b_step[i] == result.b_step[j] * result.shape[j]) {
+        result.shape[j] *= g.shape[i];
+        continue;
+      }
+    }
+    const auto j = static_cast<std::size_t>(--at);
+    result.shape[j] = g.shape[i];
+    result.a_step[j] = g.a_step[i];
+    result.b_step[j] = g.b_step[i];
+  }
+  return result;
+}
+
+/// The walk of permute(): y's shape with x's steps, for both operands.
+inline BroadcastGeometry permuted(int rank, const std::int64_t* shape, const int* order) {
+  constexpr int most = BroadcastGeometry::rank;
+  check(rank >= 0 && rank <= most, "permute: rank ", rank, " is above ", most);
+  std::array<std::int64_t, most> step_of{};
+  std::int64_t n = 1;
+  for (int d = rank - 1; d >= 0; --d) {
+    step_of[static_cast<std::size_t>(d)] = n;
+    n *= shape[d];
+  }
+  BroadcastGeometry g;
+  for (int d = 0; d < rank; ++d) {
+    const auto to = static_cast<std::size_t>(d + most - rank);
+    g.shape[to] = shape[order[d]];
+    g.a_step[to] = g.b_step[to] = step_of[static_cast<std::size_t>(order[d])];
+  }
+  return coalesce(g);
+}
+
+}  // namespace shatter::kernels
