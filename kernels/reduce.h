@@ -21,7 +21,8 @@ template <class T>
 void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
 
 /// y [columns] = the sum over rows of x, rows x_step elements apart: the bias gradient of a linear
-/// or convolution layer. Accumulates in double.
+/// or convolution layer. Accumulates in double. T: float, double; on
+/// CUDA also bfloat16.
 template <class T>
 void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int64_t x_step, wide_t<T>* y);
@@ -30,6 +31,7 @@ void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, 
                  std::int64_t x_step, wide_t<T>* y);
 
 /// index[row] = the column of the row's largest value, the first one on ties. columns >= 1.
+/// T: float, double; on CUDA also bfloat16.
 template <class T>
 void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int32_t* index);

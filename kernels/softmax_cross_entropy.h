@@ -6,7 +6,8 @@
 
 namespace shatter::kernels {
 
-/// y = softmax of each row, with the row's maximum subtracted first. T: float, double.
+/// y = softmax of each row, with the row's maximum subtracted first. T, here and below: float,
+/// double; on CUDA also bfloat16.
 template <class T>
 void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                      T* y);
@@ -38,13 +39,14 @@ void log_softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t 
 
 /// With q = (1 - smoothing) * onehot(label) + smoothing / classes and p = softmax(logits):
 ///   loss[row] = -sum q log p,  gradient[row, :] = p - q  (may be null).
-/// Labels lie in [0, classes); the op checks them.
+/// Labels lie in [0, classes). The op checks them on the CPU; on CUDA, where it cannot look at
+/// them, a label outside gives its row a loss and a gradient of NaN.
 struct CrossEntropyGeometry {
   std::int64_t rows = 0, classes = 0;
   double label_smoothing = 0;
 };
 
-/// Overwrites loss [rows] and gradient [rows, classes]. T: float, double.
+/// Overwrites loss [rows] and gradient [rows, classes].
 template <class T>
 void softmax_cross_entropy(CpuContext& context, const CrossEntropyGeometry& g, const T* logits,
                            const std::int32_t* labels, wide_t<T>* loss, T* gradient);

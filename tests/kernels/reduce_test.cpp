@@ -1,8 +1,10 @@
 // Reductions against plain loops in double.
+#include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/reduce.h>
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -11,10 +13,10 @@ using namespace shatter::test;
 
 namespace {
 
-const std::vector<ReduceGeometry> cases{{1, 0, 1},      {1, 1, 1},     {3, 0, 5},     {1, 31, 1},
-                                        {1, 200003, 1}, {33, 1003, 1}, {1, 33, 31},   {7, 32, 33},
-                                        {1, 20011, 17}, {2, 9001, 3},  {5000, 10, 1}, {4, 1, 6},
-                                        {0, 3, 2}};
+const std::vector<ReduceGeometry> cases{
+    {1, 0, 1},    {1, 1, 1},     {3, 0, 5},   {1, 31, 1},  {1, 200003, 1},
+    {1, 9001, 1}, {33, 1003, 1}, {1, 33, 31}, {7, 32, 33}, {1, 20011, 17},
+    {2, 9001, 3}, {5000, 10, 1}, {4, 1, 6},   {0, 3, 2}};
 
 }  // namespace
 
@@ -36,72 +38,97 @@ TEMPLATE_TEST_CASE("reduce sums and finds maxima", "", float, double) {
         }
       }
     const auto n = g.outer * g.inner;
-    // Random terms of both signs: the sum may be small beside them.
-    require_close(on_threads<T>(n, [&](CpuContext& context,
-                                       T* y) { reduce(context, ReduceOp::sum, g, x.data(), y); }),
-                  sum, double(g.reduced), 1);
-    REQUIRE(to_double(on_threads<T>(n, [&](CpuContext& context, T* y) {
-              reduce(context, ReduceOp::maximum, g, x.data(), y);
-            })) == maximum);
+    const auto compare = [&](auto& on) {
+      const T* const in = on.put(x);
+      T* const y = on.template make<T>(n);
+      reduce(on.context, ReduceOp::sum, g, in, y);
+      // Random terms of both signs: the sum may be small beside them.
+      require_close(on.result(y), sum, double(g.reduced), 1);
+      T* const z = on.template make<T>(n);
+      reduce(on.context, ReduceOp::maximum, g, in, z);
+      REQUIRE(to_double(on.result(z)) == maximum);
+    };
+    g.outer* g.reduced* g.inner < 100000 ? on_devices(compare) : on_cpu(compare);
   }
 }
 
 TEMPLATE_TEST_CASE("the maximum keeps NaN wherever it stands", "", float, double) {
   using T = TestType;
-  CpuContext context(1);
-  for (const std::size_t at : {0u, 1u, 15u, 16u, 40u, 99u})
-    for (const std::int64_t inner : {1, 2}) {
-      std::vector<T> x(200, T(1)), y(2);
-      x[at * static_cast<std::size_t>(inner)] = std::numeric_limits<T>::quiet_NaN();
-      reduce(context, ReduceOp::maximum, {1, 100, inner}, x.data(), y.data());
-      REQUIRE(std::isnan(y[0]));
-      if (inner == 2) REQUIRE(y[1] == T(1));
-    }
+  on_devices([&](auto& on) {
+    for (const std::size_t at : {0u, 1u, 15u, 16u, 40u, 99u})
+      for (const std::int64_t inner : {1, 2}) {
+        std::vector<T> x(200, T(1));
+        x[at * static_cast<std::size_t>(inner)] = std::numeric_limits<T>::quiet_NaN();
+        T* const out = on.template make<T>(inner);
+        reduce(on.context, ReduceOp::maximum, {1, 100, inner}, on.put(x), out);
+        const auto y = on.result(out);
+        REQUIRE(std::isnan(y[0]));
+        if (inner == 2) REQUIRE(y[1] == T(1));
+      }
+  });
 }
 
 TEST_CASE("sums of float lose nothing that double would keep") {
-  std::vector<float> x(1 << 22, 0.1f);
-  float y = 0;
-  CpuContext context(2);
-  reduce(context, ReduceOp::sum, {1, 1 << 22, 1}, x.data(), &y);
-  REQUIRE(y == static_cast<float>(double(0.1f) * (1 << 22)));
+  for (const std::int64_t n : {1 << 18, 1 << 22}) {
+    const auto compare = [&](auto& on) {
+      auto* const x = on.template make<float>(n);
+      auto* const y = on.template make<float>(1);
+      fill(on.context, n, 0.1f, x);
+      reduce(on.context, ReduceOp::sum, {1, n, 1}, x, y);
+      REQUIRE(on.result(y)[0] == static_cast<float>(double(0.1f) * double(n)));
+    };
+    n < (1 << 20) ? on_devices(compare) : on_cpu(compare);
+  }
 }
 
-TEMPLATE_TEST_CASE("reduce_rows sums pitched columns", "", float, double) {
+TEMPLATE_TEST_CASE("reduce_rows sums pitched columns", "", float, double, bfloat16) {
   using T = TestType;
-  for (const std::int64_t rows : {0, 1, 33, 20011})
+  for (const std::int64_t rows : {0, 1, 33, 3001, 20011})
     for (const std::int64_t columns : {1, 10, 33})
       for (const std::int64_t gap : {0, 3}) {
         const auto x = integer_values<T>(rows * columns, 1);
-        std::vector<T> expected(static_cast<std::size_t>(columns));
-        for (std::size_t i = 0; i < x.size(); ++i) expected[i % expected.size()] += x[i];
+        std::vector<double> expected(static_cast<std::size_t>(columns));
+        for (std::size_t i = 0; i < x.size(); ++i) expected[i % expected.size()] += double(x[i]);
         const auto xs = spread(x, columns, columns + gap);
-        REQUIRE(on_threads<T>(columns, [&](CpuContext& context, T* y) {
-                  reduce_rows(context, rows, columns, xs.data(), columns + gap, y);
-                }) == expected);
+        const auto compare = [&](auto& on) {
+          auto* const y = on.template make<wide_t<T>>(columns);
+          reduce_rows(on.context, rows, columns, on.put(xs), columns + gap, y);
+          REQUIRE(to_double(on.result(y)) == expected);
+        };
+        if (rows < 10000)
+          on_devices<T>(compare);
+        else if constexpr (!std::is_same_v<T, bfloat16>)
+          on_cpu(compare);
       }
 }
 
 TEMPLATE_TEST_CASE("argmax_rows takes the first of the largest, and NaN over all", "", float,
-                   double) {
+                   double, bfloat16) {
   using T = TestType;
-  for (const std::int64_t columns : {1, 2, 10, 33}) {
-    const std::int64_t rows = 1003;
+  for (const std::int64_t columns : {1, 2, 10, 33, 100}) {
+    const std::int64_t rows = 133;
     const auto x = integer_values<T>(rows * columns, 1);
+    const auto xd = to_double(x);
     std::vector<std::int32_t> expected;
     for (std::int64_t row = 0; row < rows; ++row) {
-      const auto begin = x.begin() + row * columns;
+      const auto begin = xd.begin() + row * columns;
       expected.push_back(
           static_cast<std::int32_t>(std::max_element(begin, begin + columns) - begin));
     }
-    REQUIRE(on_threads<std::int32_t>(rows, [&](CpuContext& context, std::int32_t* index) {
-              argmax_rows(context, rows, columns, x.data(), index);
-            }) == expected);
+    on_devices<T>([&](auto& on) {
+      auto* const index = on.template make<std::int32_t>(rows);
+      argmax_rows(on.context, rows, columns, on.put(x), index);
+      REQUIRE(on.result(index) == expected);
+    });
   }
-  const T nan = std::numeric_limits<T>::quiet_NaN();
-  const std::vector<T> x{1, nan, 5, nan};
-  std::int32_t index = -1;
-  CpuContext context(1);
-  argmax_rows(context, 1, 4, x.data(), &index);
-  REQUIRE(index == 1);
+  on_devices<T>([&](auto& on) {
+    for (const std::size_t at : {0u, 1u, 3u, 40u}) {
+      std::vector<T> x(100, T(1.0f));
+      x[5] = T(7.0f);
+      x[at] = x[60] = T(std::numeric_limits<float>::quiet_NaN());
+      auto* const index = on.template make<std::int32_t>(1);
+      argmax_rows(on.context, 1, 100, on.put(x), index);
+      REQUIRE(on.result(index)[0] == std::int32_t(at));
+    }
+  });
 }

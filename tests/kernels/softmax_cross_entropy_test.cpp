@@ -1,8 +1,8 @@
 // Softmax, log-softmax and cross-entropy against their formulas.
 #include <shatter/kernels/softmax_cross_entropy.h>
 
-#include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -26,28 +26,19 @@ std::vector<double> log_softmax(std::int64_t classes, const std::vector<double>&
 }
 
 const std::vector<std::pair<std::int64_t, std::int64_t>> shapes{
-    {0, 10}, {1, 1}, {1, 2}, {33, 10}, {31, 33}, {1003, 10}, {7, 1003}};
+    {0, 10}, {1, 1}, {1, 2}, {33, 10}, {31, 33}, {203, 10}, {7, 1003}};
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("softmax and log_softmax with their gradients", "", float, double) {
+TEMPLATE_TEST_CASE("softmax and log_softmax with their gradients", "", float, double, bfloat16) {
   using T = TestType;
-  for (const auto& [rows, classes] : shapes) {
+  for (const auto& [rows_, classes_] : shapes) {
+    const std::int64_t rows = rows_, classes = classes_, n = rows * classes;
     CAPTURE(rows, classes);
-    const std::int64_t n = rows * classes;
     const auto x = random_values<T>(n, 1, -8, 8), dy = random_values<T>(n, 2);
     const auto log_p = log_softmax(classes, to_double(x));
-    std::vector<double> p;
+    std::vector<double> p, dx, log_dx;
     for (const double value : log_p) p.push_back(std::exp(value));
-    const auto y = on_threads<T>(n, [&, rows = rows, classes = classes](CpuContext& c, T* out) {
-      softmax_forward(c, rows, classes, x.data(), out);
-    });
-    require_close(y, p);
-    const auto log_y = on_threads<T>(n, [&, rows = rows, classes = classes](CpuContext& c, T* out) {
-      log_softmax_forward(c, rows, classes, x.data(), out);
-    });
-    require_close(log_y, log_p);
-    std::vector<double> dx, log_dx;
     for (std::int64_t i = 0; i < n; ++i) {
       double product = 0, sum = 0;
       for (std::int64_t j = i / classes * classes; j < (i / classes + 1) * classes; ++j) {
@@ -58,25 +49,33 @@ TEMPLATE_TEST_CASE("softmax and log_softmax with their gradients", "", float, do
       log_dx.push_back(double(dy[std::size_t(i)]) - p[std::size_t(i)] * sum);
     }
     const double length = double(classes);
-    require_close(on_threads<T>(n,
-                                [&, rows = rows, classes = classes](CpuContext& c, T* out) {
-                                  softmax_backward(c, rows, classes, y.data(), dy.data(), out);
-                                }),
-                  dx, length, 0.1);
-    require_close(on_threads<T>(n,
-                                [&, rows = rows, classes = classes](CpuContext& c, T* out) {
-                                  log_softmax_backward(c, rows, classes, log_y.data(), dy.data(),
-                                                       out);
-                                }),
-                  log_dx, length, 8);
+    on_devices<T>([&](auto& on) {
+      const T* const in = on.put(x);
+      const T* const gradient = on.put(dy);
+      T* const y = on.template make<T>(n);
+      softmax_forward(on.context, rows, classes, in, y);
+      require_close(on.result(y), p);
+      T* const log_y = on.template make<T>(n);
+      log_softmax_forward(on.context, rows, classes, in, log_y);
+      require_close(on.result(log_y), log_p);
+      // The gradients come from y as it was stored: a storage type's rounding of y moves softmax's
+      // twice by y and once by the result, and log-softmax's by up to |log p| sum of dy.
+      T* const out = on.template make<T>(n);
+      softmax_backward(on.context, rows, classes, y, gradient, out);
+      require_close(on.result(out), dx, length, 1);
+      T* const log_out = on.template make<T>(n);
+      log_softmax_backward(on.context, rows, classes, log_y, gradient, log_out);
+      require_close(on.result(log_out), log_dx, length, 8);
+    });
   }
 }
 
 TEMPLATE_TEST_CASE("softmax_cross_entropy gives loss and gradient with label smoothing", "", float,
-                   double) {
+                   double, bfloat16) {
   using T = TestType;
-  for (const auto& [rows, classes] : shapes)
+  for (const auto& [rows_, classes_] : shapes)
     for (const double smoothing : {0.0, 0.1}) {
+      const std::int64_t rows = rows_, classes = classes_;
       CAPTURE(rows, classes, smoothing);
       const auto x = random_values<T>(rows * classes, 1, -8, 8);
       std::vector<std::int32_t> labels;
@@ -94,49 +93,75 @@ TEMPLATE_TEST_CASE("softmax_cross_entropy gives loss and gradient with label smo
         }
       }
       const CrossEntropyGeometry g{rows, classes, smoothing};
-      std::vector<T> other_loss(std::size_t(rows), T(0));
-      require_close(on_threads<T>(rows,
-                                  [&](CpuContext& c, T* out) {
-                                    softmax_cross_entropy<T>(c, g, x.data(), labels.data(), out,
-                                                             nullptr);
-                                  }),
-                    loss, 1, 1);
-      require_close(on_threads<T>(rows * classes,
-                                  [&](CpuContext& c, T* out) {
-                                    softmax_cross_entropy(c, g, x.data(), labels.data(),
-                                                          other_loss.data(), out);
-                                  }),
-                    gradient, 1, 1);
+      on_devices<T>([&](auto& on) {
+        const T* const logits = on.put(x);
+        const std::int32_t* const places = on.put(labels);
+        auto* const alone = on.template make<wide_t<T>>(rows);
+        softmax_cross_entropy<T>(on.context, g, logits, places, alone, nullptr);
+        require_close(on.result(alone), loss, 1, 1);
+        auto* const beside = on.template make<wide_t<T>>(rows);
+        T* const out = on.template make<T>(rows * classes);
+        softmax_cross_entropy(on.context, g, logits, places, beside, out);
+        require_close(on.result(out), gradient, 1, 1);
+        REQUIRE(on.result(beside) == on.get(alone));
+      });
     }
 }
 
 TEMPLATE_TEST_CASE("softmax and cross-entropy hold at +-1e4", "", float, double) {
   using T = TestType;
-  CpuContext context(1);
   const std::vector<T> x{T(1e4), T(-1e4), 0, T(-1e4), T(-1e4), T(-1e4)};
-  std::vector<T> y(6), log_y(6), gradient(6), loss(2);
-  softmax_forward(context, 2, 3, x.data(), y.data());
-  REQUIRE(to_double(std::vector<T>(y.begin(), y.begin() + 3)) == std::vector<double>{1, 0, 0});
-  require_close(std::vector<T>(y.begin() + 3, y.end()), {1 / 3., 1 / 3., 1 / 3.});
-  log_softmax_forward(context, 2, 3, x.data(), log_y.data());
-  REQUIRE(log_y[0] == T(0));
-  REQUIRE(log_y[1] == T(-2e4));
-  const std::int32_t labels[] = {1, 0};
-  softmax_cross_entropy(context, {2, 3, 0}, x.data(), labels, loss.data(), gradient.data());
-  REQUIRE(loss[0] == T(2e4));
-  require_close(std::vector<T>{loss[1]}, {std::log(3.0)});
-  require_close(gradient, {1, -1, 0, 1 / 3. - 1, 1 / 3., 1 / 3.});
+  on_devices([&](auto& on) {
+    const T* const in = on.put(x);
+    T* const y = on.template make<T>(6);
+    softmax_forward(on.context, 2, 3, in, y);
+    require_close(on.result(y), {1, 0, 0, 1 / 3., 1 / 3., 1 / 3.});
+    T* const log_y = on.template make<T>(6);
+    log_softmax_forward(on.context, 2, 3, in, log_y);
+    REQUIRE(on.result(log_y)[0] == T(0));
+    REQUIRE(on.result(log_y)[1] == T(-2e4));
+    T* const loss = on.template make<T>(2);
+    T* const gradient = on.template make<T>(6);
+    softmax_cross_entropy(on.context, {2, 3, 0}, in, on.put(std::vector<std::int32_t>{1, 0}), loss,
+                          gradient);
+    REQUIRE(on.result(loss)[0] == T(2e4));
+    require_close(std::vector<T>{on.result(loss)[1]}, {std::log(3.0)});
+    require_close(on.result(gradient), {1, -1, 0, 1 / 3. - 1, 1 / 3., 1 / 3.});
+  });
 }
 
-TEMPLATE_TEST_CASE("a NaN logit makes a NaN loss", "", float, double) {
+TEMPLATE_TEST_CASE("a NaN logit makes a NaN loss", "", float, double, bfloat16) {
   using T = TestType;
-  CpuContext context(1);
-  for (const std::size_t at : {0u, 1u, 2u}) {
-    std::vector<T> x{1, 2, 3};
-    x[at] = std::numeric_limits<T>::quiet_NaN();
-    const std::int32_t label = 1;
-    T loss = 0;
-    softmax_cross_entropy<T>(context, {1, 3, 0}, x.data(), &label, &loss, nullptr);
-    REQUIRE(std::isnan(loss));
-  }
+  on_devices<T>([&](auto& on) {
+    for (const std::size_t at : {0u, 1u, 2u}) {
+      std::vector<T> x{T(1.0f), T(2.0f), T(3.0f)};
+      x[at] = T(std::numeric_limits<float>::quiet_NaN());
+      auto* const loss = on.put_value(wide_t<T>(0));
+      softmax_cross_entropy<T>(on.context, {1, 3, 0}, on.put(x), on.put_value(std::int32_t{1}),
+                               loss, nullptr);
+      REQUIRE(std::isnan(on.result(loss)[0]));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("on CUDA a label outside the classes makes a NaN loss and gradient", "", float,
+                   double, bfloat16) {
+  using T = TestType;
+  const auto x = random_values<T>(40, 1);
+  on_cuda([&](auto& on) {
+    for (const double smoothing : {0.0, 0.1}) {
+      auto* const loss = on.put(std::vector<wide_t<T>>(4, 0));
+      auto* const gradient = on.put(std::vector<T>(40, T(0.0f)));
+      softmax_cross_entropy(on.context, {4, 10, smoothing}, on.put(x),
+                            on.put(std::vector<std::int32_t>{3, -1, 10, 9}), loss, gradient);
+      const auto losses = on.result(loss);
+      const auto gradients = on.result(gradient);
+      for (std::size_t row = 0; row < 4; ++row) {
+        const bool outside = row == 1 || row == 2;
+        REQUIRE(std::isnan(losses[row]) == outside);
+        for (std::size_t i = 0; i < 10; ++i)
+          REQUIRE(std::isnan(float(gradients[10 * row + i])) == outside);
+      }
+    }
+  });
 }

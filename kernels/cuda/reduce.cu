@@ -1,0 +1,167 @@
+// Sums and maxima along a dimension, column sums, and argmax on CUDA.
+#include <limits>
+
+#include <shatter/kernels/cuda/block.h>
+#include <shatter/kernels/cuda/vector.h>
+#include <shatter/kernels/functions.h>
+#include <shatter/kernels/reduce.h>
+
+namespace shatter::kernels {
+namespace {
+
+struct SumOf {
+  using Accumulator = double;
+  static constexpr double start = 0;
+  __device__ double operator()(double a, double b) const { return a + b; }
+};
+
+template <class T>
+struct MaximumOf {
+  using Accumulator = T;
+  static constexpr T start = -std::numeric_limits<T>::infinity();
+  __device__ T operator()(T a, T b) const { return Exceeds{}(b, a) ? b : a; }
+};
+
+// x is [outer, reduced, inner], its rows of `inner` elements `step` apart; y is [outer, segments,
+// inner]. A block takes blockDim.x neighbouring columns of blockDim.z segments of `length` rows,
+// the lanes blockDim.y taking turns along the rows.
+struct Cut {
+  std::int64_t outer, reduced, inner, step, segments, length, column_blocks;
+};
+
+template <class Op, class T, class Y>
+__global__ void reduce_segment(Cut cut, const T* x, Y* y) {
+  using A = typename Op::Accumulator;
+  __shared__ A shared[threads_per_block];
+  const std::int64_t block = blockIdx.x / cut.column_blocks;
+  const std::int64_t column = (blockIdx.x - block * cut.column_blocks) * blockDim.x + threadIdx.x;
+  const std::int64_t part = block * blockDim.z + threadIdx.z;  // o * segments + segment
+  const bool inside = column < cut.inner && part < cut.outer * cut.segments;
+  const Op join;
+  A result = Op::start;
+  if (inside) {
+    const std::int64_t o = part / cut.segments, begin = (part - o * cut.segments) * cut.length;
+    const std::int64_t end = std::min(begin + cut.length, cut.reduced), lanes = blockDim.y;
+    const T* const in = x + o * cut.reduced * cut.step + column;
+    std::int64_t row = begin + threadIdx.y;
+    for (; row + 3 * lanes < end; row += 4 * lanes) {  // four loads under way at once
+      const auto a = static_cast<A>(in[row * cut.step]);
+      const auto b = static_cast<A>(in[(row + lanes) * cut.step]);
+      const auto c = static_cast<A>(in[(row + 2 * lanes) * cut.step]);
+      const auto d = static_cast<A>(in[(row + 3 * lanes) * cut.step]);
+      result = join(result, join(join(a, b), join(c, d)));
+    }
+    for (; row < end; row += lanes) result = join(result, static_cast<A>(in[row * cut.step]));
+  }
+  const int width = static_cast<int>(blockDim.x), lanes = static_cast<int>(blockDim.y);
+  const int lane = static_cast<int>(threadIdx.y);
+  A* const first = shared + (threadIdx.z * blockDim.y * blockDim.x + threadIdx.x);
+  first[lane * width] = result;
+  join_column(first, lane, lanes, width, join);
+  if (lane == 0 && inside) y[part * cut.inner + column] = static_cast<Y>(*first);
+}
+
+// One launch for `segments` segments of each of `outer` parts.
+template <class Op, class T, class Y>
+void reduce_once(CudaContext& context, std::int64_t outer, std::int64_t reduced, std::int64_t inner,
+                 std::int64_t segments, const T* x, std::int64_t step, Y* y) {
+  const std::int64_t length = ceil_div(reduced, segments);
+  unsigned width = 1, lanes = 1;  // neighbours in memory first
+  while (width < 32 && width < inner) width *= 2;
+  while (width * lanes < threads_per_block && lanes < length) lanes *= 2;
+  const unsigned parts = std::min(64u, threads_per_block / (width * lanes));
+  const Cut cut{outer, reduced, inner, step, segments, length, ceil_div(inner, width)};
+  const std::int64_t blocks = ceil_div(outer * segments, parts) * cut.column_blocks;
+  launch(context, "reduce", {dim3(static_cast<unsigned>(blocks)), dim3(width, lanes, parts)},
+         reduce_segment<Op, T, Y>, cut, x, y);
+}
+
+// Where outer and inner alone give too few blocks to keep a GPU busy, the rows are cut into
+// segments, whose results are joined by a second launch.
+template <class Op, class T, class Y>
+void reduce_segments(CudaContext& context, std::int64_t outer, std::int64_t reduced,
+                     std::int64_t inner, const T* x, std::int64_t step, Y* y) {
+  constexpr std::int64_t busy = 512, elements_of_block = 2048;
+  const std::int64_t blocks = std::max<std::int64_t>(1, outer * ceil_div(inner, 32));
+  const std::int64_t rows = ceil_div(elements_of_block, std::clamp<std::int64_t>(inner, 1, 32));
+  const std::int64_t segments = std::clamp<std::int64_t>(ceil_div(reduced, rows), 1,
+                                                         std::max<std::int64_t>(1, busy / blocks));
+  if (segments == 1) return reduce_once<Op>(context, outer, reduced, inner, 1, x, step, y);
+  const CudaWorkspace<typename Op::Accumulator> partials(context, outer * segments * inner);
+  reduce_once<Op>(context, outer, reduced, inner, segments, x, step, partials.data());
+  reduce_once<Op>(context, outer, segments, inner, 1, partials.data(), inner, y);
+}
+
+// A candidate for a row's largest value.
+template <class A>
+struct Best {
+  A value;
+  std::int32_t index;
+};
+template <class A>
+__device__ Best<A> exchange_lanes(const Best<A>& best, int lanes) {
+  return {kernels::exchange_lanes(best.value, lanes), kernels::exchange_lanes(best.index, lanes)};
+}
+struct Better {
+  template <class A>
+  __device__ Best<A> operator()(const Best<A>& a, const Best<A>& b) const {
+    if (Exceeds{}(b.value, a.value)) return b;
+    return Exceeds{}(a.value, b.value) || a.index < b.index ? a : b;
+  }
+};
+
+// One warp for each row.
+template <class T>
+__global__ void argmax_row(std::int64_t rows, std::int64_t columns, const T* x,
+                           std::int32_t* index) {
+  using A = wide_t<T>;
+  const std::int64_t row = thread_index() / warpSize;
+  if (row >= rows) return;
+  const auto lane = static_cast<std::int32_t>(threadIdx.x % warpSize);
+  const T* const in = x + row * columns;
+  // Lanes beyond the row start from its first value, which changes nothing.
+  Best<A> best{static_cast<A>(in[lane < columns ? lane : 0]), lane < columns ? lane : 0};
+  for (std::int64_t i = lane + warpSize; i < columns; i += warpSize) {
+    const auto value = static_cast<A>(in[i]);
+    if (Exceeds{}(value, best.value)) best = {value, static_cast<std::int32_t>(i)};
+  }
+  best = join_warp(best, Better{});
+  if (lane == 0) index[row] = best.index;
+}
+
+}  // namespace
+
+template <class T>
+void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y) {
+  if (op == ReduceOp::sum)
+    reduce_segments<SumOf>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
+  else
+    reduce_segments<MaximumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
+}
+
+template <class T>
+void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int64_t x_step, wide_t<T>* y) {
+  reduce_segments<SumOf>(context, 1, rows, columns, x, x_step, y);
+}
+
+template <class T>
+void argmax_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
+                 std::int32_t* index) {
+  launch(context, "argmax_rows", one_thread_each(rows * 32), argmax_row<T>, rows, columns, x,
+         index);
+}
+
+template void reduce(CudaContext&, ReduceOp, const ReduceGeometry&, const float*, float*);
+template void reduce(CudaContext&, ReduceOp, const ReduceGeometry&, const double*, double*);
+template void reduce_rows(CudaContext&, std::int64_t, std::int64_t, const float*, std::int64_t,
+                          float*);
+template void reduce_rows(CudaContext&, std::int64_t, std::int64_t, const double*, std::int64_t,
+                          double*);
+template void reduce_rows(CudaContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
+                          float*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const float*, std::int32_t*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const double*, std::int32_t*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const bfloat16*, std::int32_t*);
+
+}  // namespace shatter::kernels
