@@ -5,8 +5,8 @@
 #include <shatter/kernels/augment.h>
 #include <shatter/kernels/error.h>
 
-#include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -35,16 +35,38 @@ std::vector<std::uint8_t> images(const AugmentGeometry& g, std::int64_t count) {
   return x;
 }
 
+enum class Backend { cpu, cuda };
+Backend backend = Backend::cpu;  // of the running test case
+
+/// Makes the rest of a test case run on each backend there is.
+void on_each_backend() {
+  backend = has_cuda() ? GENERATE(Backend::cpu, Backend::cuda) : Backend::cpu;
+}
+
+/// The order of an epoch in which the batch begins at place 2.
+std::vector<std::int64_t> shifted(const std::vector<std::int64_t>& index) {
+  std::vector<std::int64_t> order{1 << 20, 1 << 20};
+  order.insert(order.end(), index.begin(), index.end());
+  return order;
+}
+
 template <class Source>
 std::vector<float> run(const AugmentGeometry& g, const std::vector<Source>& x,
                        const std::vector<std::int64_t>& index, std::uint64_t seed = 1,
                        std::uint32_t epoch = 0) {
   const std::int64_t pitch = g.y_pitch ? g.y_pitch : g.c;
   const auto batch = static_cast<std::int64_t>(index.size());
-  return on_threads<float>(batch * g.crop_h * g.crop_w * pitch, [&](CpuContext& context, float* y) {
-    const BatchPosition position{0, epoch};
-    augment(context, g, seed, &position, batch, index.data(), x.data(), y);
-  });
+  const bool floats = std::is_same_v<Source, float>;
+  std::vector<float> result;
+  const auto on_one = [&](auto& on) {
+    CAPTURE(floats);
+    float* const y = on.template make<float>(batch * g.crop_h * g.crop_w * pitch);
+    augment(on.context, g, seed, on.put_value(BatchPosition{2, epoch}), batch,
+            on.put(shifted(index)), on.put(x), y);
+    result = on.result(y);
+  };
+  backend == Backend::cpu ? on_cpu(on_one) : on_cuda(on_one);
+  return result;
 }
 
 std::vector<std::int64_t> first(std::int64_t n) {
@@ -56,6 +78,7 @@ std::vector<std::int64_t> first(std::int64_t n) {
 }  // namespace
 
 TEST_CASE("whitening gives TensorFlow's check vector, for bytes and floats") {
+  on_each_backend();
   AugmentGeometry g = geometry(2, 2, 3, 2, 2);
   g.whiten = true;
   g.scale = 1;
@@ -70,6 +93,7 @@ TEST_CASE("whitening gives TensorFlow's check vector, for bytes and floats") {
 }
 
 TEST_CASE("whitening divides a flat image by 1 / sqrt(N)") {
+  on_each_backend();
   AugmentGeometry g = geometry(4, 4, 3, 4, 4);
   g.whiten = true;
   std::vector<std::uint8_t> x(48, 200);
@@ -80,6 +104,7 @@ TEST_CASE("whitening divides a flat image by 1 / sqrt(N)") {
 }
 
 TEST_CASE("the centre crop starts at (size - crop) / 2 and gathers by index") {
+  on_each_backend();
   const AugmentGeometry g = geometry(7, 6, 3, 4, 3);
   const auto x = images(g, 5);
   const std::vector<std::int64_t> index{3, 0, 3};
@@ -95,6 +120,7 @@ TEST_CASE("the centre crop starts at (size - crop) / 2 and gathers by index") {
 }
 
 TEST_CASE("crops and flips follow the documented draws, whitened over the crop") {
+  on_each_backend();
   AugmentGeometry g = geometry(9, 8, 2, 6, 5);
   g.random_crop = g.flip = g.whiten = true;
   const std::int64_t count = 40;
@@ -132,6 +158,7 @@ TEST_CASE("crops and flips follow the documented draws, whitened over the crop")
 }
 
 TEST_CASE("an image's draws depend on its index, seed and epoch, not on its place in the batch") {
+  on_each_backend();
   AugmentGeometry g = geometry(12, 12, 3, 8, 8);
   g.random_crop = g.flip = g.whiten = true;
   g.rotation = 20;
@@ -152,6 +179,7 @@ TEST_CASE("an image's draws depend on its index, seed and epoch, not on its plac
 }
 
 TEST_CASE("channels up to the pitch are zeroed") {
+  on_each_backend();
   for (const double noise : {0.0, 0.1}) {
     AugmentGeometry g = geometry(5, 5, 3, 4, 4);
     g.whiten = true;
@@ -166,6 +194,7 @@ TEST_CASE("channels up to the pitch are zeroed") {
 }
 
 TEST_CASE("bytes and floats of equal value give equal images") {
+  on_each_backend();
   AugmentGeometry g = geometry(9, 9, 3, 7, 7);
   g.random_crop = g.flip = g.whiten = true;
   const auto bytes = images(g, 4);
@@ -174,6 +203,7 @@ TEST_CASE("bytes and floats of equal value give equal images") {
 }
 
 TEST_CASE("rotation turns counter-clockwise about the centre") {
+  on_each_backend();
   AugmentGeometry g = geometry(5, 5, 1, 5, 5);
   g.rotation = 90;
   g.scale = 1;
@@ -201,6 +231,7 @@ TEST_CASE("rotation turns counter-clockwise about the centre") {
 }
 
 TEST_CASE("brightness adds one draw and contrast keeps channel means") {
+  on_each_backend();
   AugmentGeometry g = geometry(6, 6, 3, 6, 6);
   const auto x = images(g, 3);
   const auto plain = run(g, x, {2});
@@ -224,6 +255,7 @@ TEST_CASE("brightness adds one draw and contrast keeps channel means") {
 }
 
 TEST_CASE("saturation scales the distance from the brightest channel; hue keeps both extremes") {
+  on_each_backend();
   AugmentGeometry g = geometry(6, 6, 3, 6, 6);
   const auto x = images(g, 3);
   const auto plain = run(g, x, {1});
@@ -252,6 +284,7 @@ TEST_CASE("saturation scales the distance from the brightest channel; hue keeps 
 }
 
 TEST_CASE("noise has the asked deviation and no mean") {
+  on_each_backend();
   AugmentGeometry g = geometry(64, 64, 3, 64, 64);
   g.noise = 0.25;
   const std::vector<std::uint8_t> x(64 * 64 * 3, 100);
@@ -264,6 +297,27 @@ TEST_CASE("noise has the asked deviation and no mean") {
   const auto n = double(y.size());
   REQUIRE(std::abs(sum / n) < 5 * 0.25 / std::sqrt(n));
   REQUIRE(std::abs(std::sqrt(squares / n) - 0.25) < 5 * 0.25 / std::sqrt(2 * n));
+}
+
+TEST_CASE("cropped, flipped and whitened bytes are the same bits on the CPU and on CUDA") {
+  if (!has_cuda()) return;
+  AugmentGeometry g = geometry(32, 32, 3, 28, 28);
+  g.random_crop = g.flip = g.whiten = true;
+  const auto x = images(g, 6);
+  backend = Backend::cpu;
+  const auto cpu = run(g, x, first(6));
+  backend = Backend::cuda;
+  REQUIRE(run(g, x, first(6)) == cpu);
+}
+
+TEST_CASE("gather_labels looks up the epoch's order") {
+  on_devices([](auto& on) {
+    auto* const y = on.template make<std::int32_t>(3);
+    gather_labels(on.context, on.put_value(BatchPosition{1, 9}), 3,
+                  on.put(std::vector<std::int64_t>{9, 2, 0, 1, 9}),
+                  on.put(std::vector<std::int32_t>{5, 6, 7}), y);
+    CHECK(on.result(y) == std::vector<std::int32_t>{7, 5, 6});
+  });
 }
 
 TEST_CASE("augment refuses impossible geometries") {

@@ -135,10 +135,15 @@ void on_cpu(Run run) {
   }
 }
 
+/// Whether on_cuda() runs anything.
+inline bool has_cuda() {
+  return cuda_device_count() > 0;
+}
+
 template <class Run>
 void on_cuda(Run run) {
   if constexpr (built_with_cuda) {
-    if (cuda_device_count() == 0) return;
+    if (!has_cuda()) return;
     static CudaContext context(0);
     std::vector<std::vector<unsigned char>> first;
 #if defined(SHATTER_EMULATED)
