@@ -19,8 +19,9 @@ struct BatchNormGeometry {
   constexpr std::int64_t y_step() const { return y_pitch ? y_pitch : channels; }
 };
 
-/// mean[c] and biased variance[c] of the batch, accumulated in double in an order fixed by the
-/// shape. rows >= 1. T: float, double.
+/// mean[c] and biased variance[c] of the batch, added up in an order fixed by the shape: in double,
+/// or four rows at a time in wide_t<T> and those sums in double. rows >= 1. T, here and below:
+/// float, double; on CUDA also bfloat16.
 template <class T>
 void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x,
                            wide_t<T>* mean, wide_t<T>* variance);
@@ -55,7 +56,7 @@ void batch_norm_backward(CudaContext& context, const BatchNormGeometry& g, doubl
                          wide_t<T>* dbeta);
 
 /// running = decay * running + (1 - decay) * scale * batch, elementwise; scale is 1, or
-/// rows / (rows - 1) for PyTorch's unbiased running variance.
+/// rows / (rows - 1) for PyTorch's unbiased running variance. T: float, double.
 template <class T>
 void running_average(CpuContext& context, std::int64_t n, double decay, double scale,
                      const T* batch, T* running);

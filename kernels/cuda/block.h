@@ -37,14 +37,17 @@ __device__ inline A join_block(A value, A start, Join join) {
 }
 
 /// Joins column[0], column[stride], ... of `rows` shared values into column[0] by threads
-/// row = 0 .. rows - 1 of each column; every thread of the block calls it.
-template <class A, class Join>
-__device__ inline void join_column(A* column, int row, int rows, int stride, Join join) {
+/// row = 0 .. rows - 1 of each column, and likewise the `width` - 1 columns behind it. Every thread
+/// of the block calls it.
+template <int width = 1, class A, class Join>
+__device__ inline void join_columns(A* column, int row, int rows, int stride, Join join) {
   while (rows > 1) {
     const int half = (rows + 1) / 2;
     __syncthreads();
     if (row < rows - half)
-      column[row * stride] = join(column[row * stride], column[(row + half) * stride]);
+      for (int k = 0; k < width; ++k)
+        column[row * stride + k] =
+            join(column[row * stride + k], column[(row + half) * stride + k]);
     rows = half;
   }
 }

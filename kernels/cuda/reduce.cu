@@ -57,7 +57,7 @@ __global__ void reduce_segment(Cut cut, const T* x, Y* y) {
   const int lane = static_cast<int>(threadIdx.y);
   A* const first = shared + (threadIdx.z * blockDim.y * blockDim.x + threadIdx.x);
   first[lane * width] = result;
-  join_column(first, lane, lanes, width, join);
+  join_columns(first, lane, lanes, width, join);
   if (lane == 0 && inside) y[part * cut.inner + column] = static_cast<Y>(*first);
 }
 
