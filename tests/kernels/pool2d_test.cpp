@@ -4,6 +4,7 @@
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/reference.h"
 #include "tests/support/tolerance.h"
 
@@ -29,6 +30,9 @@ std::vector<Pool2dGeometry> cases() {
     g.x_pitch = g.c + 3;
     g.y_pitch = g.c + 7;
     list.push_back(g);
+    g.x_pitch = g.c + 8;
+    g.y_pitch = g.c + 16;
+    if (g.c == 64) list.push_back(g);
   }
   return list;
 }
@@ -42,76 +46,75 @@ std::int64_t outputs(const Pool2dGeometry& g) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("max_pool2d finds values, places and gradients", "", float, double) {
+TEMPLATE_TEST_CASE("max_pool2d finds values, places and gradients", "", float, double, bfloat16) {
   using T = TestType;
   for (const auto& g : cases()) {
     CAPTURE(g.windows.h, g.windows.w, g.windows.r, g.c, g.x_pitch);
     const auto x = integer_values<T>(inputs(g) * g.c, 1);  // small integers: many ties
     const auto dy = random_values<T>(outputs(g) * g.c, 2);
     const auto expected = reference::max_pool2d(g.windows, g.c, to_double(x));
-    const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.c, g.y_step());
-    const std::int64_t y_size = outputs(g) * g.y_step();
-    std::vector<std::uint8_t> dummy(static_cast<std::size_t>(outputs(g) * g.c));
-    const auto y = on_threads<T>(y_size, [&](CpuContext& context, T* out) {
-      max_pool2d_forward(context, g, xs.data(), out, dummy.data());
+    const auto expected_dx =
+        reference::max_pool2d_backward(g.windows, g.c, to_double(dy), expected.index);
+    on_devices<T>([&](auto& on) {
+      T* const y = on.template make<T>(outputs(g) * g.y_step());
+      auto* const index = on.template make<std::uint8_t>(outputs(g) * g.c);
+      max_pool2d_forward(on.context, g, on.put(spread(x, g.c, g.x_step())), y, index);
+      REQUIRE(to_double(gather(on.result(y), g.c, g.y_step())) == expected.y);
+      const auto places = on.result(index);
+      REQUIRE(std::vector<int>(places.begin(), places.end()) == expected.index);
+      T* const dx = on.template make<T>(inputs(g) * g.x_step());
+      max_pool2d_backward(on.context, g, on.put(spread(dy, g.c, g.y_step())), index, dx);
+      require_close(gather(on.result(dx), g.c, g.x_step()), expected_dx,
+                    double(g.windows.r * g.windows.s));
     });
-    REQUIRE(to_double(gather(y, g.c, g.y_step())) == expected.y);
-    const auto index =
-        on_threads<std::uint8_t>(outputs(g) * g.c, [&](CpuContext& context, std::uint8_t* out) {
-          std::vector<T> space(static_cast<std::size_t>(y_size));
-          max_pool2d_forward(context, g, xs.data(), space.data(), out);
-        });
-    REQUIRE(std::vector<int>(index.begin(), index.end()) == expected.index);
-    const auto dx = on_threads<T>(inputs(g) * g.x_step(), [&](CpuContext& context, T* out) {
-      max_pool2d_backward(context, g, dys.data(), index.data(), out);
-    });
-    require_close(gather(dx, g.c, g.x_step()),
-                  reference::max_pool2d_backward(g.windows, g.c, to_double(dy), expected.index),
-                  double(g.windows.r * g.windows.s));
   }
 }
 
-TEMPLATE_TEST_CASE("max_pool2d lets the first NaN win and never padding", "", float, double) {
+TEMPLATE_TEST_CASE("max_pool2d lets the first NaN win and never padding", "", float, double,
+                   bfloat16) {
   using T = TestType;
-  const T nan = std::numeric_limits<T>::quiet_NaN();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
   const Pool2dGeometry g{{1, 2, 2, 3, 3, 1, 1, {1, 1, 1, 1}}, 2};
-  const std::vector<T> x{-5, 1, -6, nan, -7, nan, -8, 4};
-  std::vector<T> y(8);
-  std::vector<std::uint8_t> index(8);
-  CpuContext context(1);
-  max_pool2d_forward(context, g, x.data(), y.data(), index.data());
-  REQUIRE(y[0] == T(-5));
-  REQUIRE(std::isnan(y[1]));
-  REQUIRE(int(index[0]) == 4);
-  REQUIRE(int(index[1]) == 5);
+  std::vector<T> x;
+  for (const float value : {-5.0f, 1.0f, -6.0f, nan, -7.0f, nan, -8.0f, 4.0f})
+    x.push_back(T(value));
+  on_devices<T>([&](auto& on) {
+    T* const y = on.template make<T>(8);
+    auto* const index = on.template make<std::uint8_t>(8);
+    max_pool2d_forward(on.context, g, on.put(x), y, index);
+    REQUIRE(on.result(y)[0] == T(-5.0f));
+    REQUIRE(std::isnan(float(on.result(y)[1])));
+    REQUIRE(int(on.result(index)[0]) == 4);
+    REQUIRE(int(on.result(index)[1]) == 5);
+  });
 }
 
 TEST_CASE("max_pool2d refuses a window of more than 255 places") {
   const Pool2dGeometry g{{1, 16, 16, 16, 16, 1, 1, {}}, 1};
-  const std::vector<float> x(256);
-  float y = 0;
-  std::uint8_t index = 0;
-  CpuContext context(1);
-  REQUIRE_THROWS_AS(max_pool2d_forward(context, g, x.data(), &y, &index), Error);
+  on_devices([&](auto& on) {
+    const auto* const x = on.template make<float>(256);
+    auto* const y = on.template make<float>(1);
+    auto* const index = on.template make<std::uint8_t>(1);
+    REQUIRE_THROWS_AS(max_pool2d_forward(on.context, g, x, y, index), Error);
+  });
 }
 
-TEMPLATE_TEST_CASE("avg_pool2d leaves padding out of the count", "", float, double) {
+TEMPLATE_TEST_CASE("avg_pool2d leaves padding out of the count", "", float, double, bfloat16) {
   using T = TestType;
   for (const auto& g : cases()) {
     CAPTURE(g.windows.h, g.windows.w, g.windows.r, g.c, g.x_pitch);
     const auto x = random_values<T>(inputs(g) * g.c, 1);
     const auto dy = random_values<T>(outputs(g) * g.c, 2);
-    const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.c, g.y_step());
+    const auto expected = reference::avg_pool2d(g.windows, g.c, to_double(x));
+    const auto expected_dx = reference::avg_pool2d_backward(g.windows, g.c, to_double(dy));
     const double length = double(g.windows.r * g.windows.s);
-    const auto y = on_threads<T>(outputs(g) * g.y_step(), [&](CpuContext& context, T* out) {
-      avg_pool2d_forward(context, g, xs.data(), out);
+    on_devices<T>([&](auto& on) {
+      T* const y = on.template make<T>(outputs(g) * g.y_step());
+      avg_pool2d_forward(on.context, g, on.put(spread(x, g.c, g.x_step())), y);
+      require_close(gather(on.result(y), g.c, g.y_step()), expected, length);
+      T* const dx = on.template make<T>(inputs(g) * g.x_step());
+      avg_pool2d_backward(on.context, g, on.put(spread(dy, g.c, g.y_step())), dx);
+      require_close(gather(on.result(dx), g.c, g.x_step()), expected_dx, length);
     });
-    require_close(gather(y, g.c, g.y_step()), reference::avg_pool2d(g.windows, g.c, to_double(x)),
-                  length);
-    const auto dx = on_threads<T>(inputs(g) * g.x_step(), [&](CpuContext& context, T* out) {
-      avg_pool2d_backward(context, g, dys.data(), out);
-    });
-    require_close(gather(dx, g.c, g.x_step()),
-                  reference::avg_pool2d_backward(g.windows, g.c, to_double(dy)), length);
   }
 }
