@@ -167,6 +167,16 @@ struct Exceeds {
   }
 };
 
+/// s^-beta; the usual beta of 3/4 by roots, which vectorise.
+template <class T>
+constexpr T lrn_scale(T s, T beta, bool three_quarters) {
+  if (three_quarters) {
+    const T root = std::sqrt(s);
+    return T(1) / (root * std::sqrt(root));
+  }
+  return std::pow(s, -beta);
+}
+
 /// Two independent standard normal numbers by Box-Muller: radius from words 0 and 1, angle from
 /// words 2 and 3. `first` is the cosine's, `second` the sine's.
 struct NormalPair {

@@ -1,6 +1,5 @@
 // Local response normalisation across channels.
-#include <cmath>
-
+#include <shatter/kernels/functions.h>
 #include <shatter/kernels/lrn.h>
 
 #include "multiversion.h"
@@ -9,16 +8,6 @@
 namespace shatter::kernels {
 
 namespace {
-
-// s^-beta; the usual 3/4 by roots, which vectorise.
-template <class T>
-T scale_of(T s, T beta, bool three_quarters) {
-  if (three_quarters) {
-    const T root = std::sqrt(s);
-    return T(1) / (root * std::sqrt(root));
-  }
-  return std::pow(s, -beta);
-}
 
 // A row with `radius` zeros on both sides, so that window sums need no edge cases.
 template <class T>
@@ -62,7 +51,7 @@ void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
             window_sums(padded, channels, radius, sum);
             SHATTER_INDEPENDENT
             for (std::int64_t c = 0; c < channels; ++c)
-              out[c] = in[c] * scale_of(bias + alpha * sum[c], beta, roots);
+              out[c] = in[c] * lrn_scale(bias + alpha * sum[c], beta, roots);
           }
         });
       });
@@ -88,7 +77,7 @@ void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T
             SHATTER_INDEPENDENT
             for (std::int64_t c = 0; c < channels; ++c) {
               const T s = bias + alpha * sum[c];
-              scale[c] = scale_of(s, beta, roots);
+              scale[c] = lrn_scale(s, beta, roots);
               padded[radius + c] = gradient[c] * in[c] * scale[c] / s;
             }
             window_sums(padded, channels, radius, sum);

@@ -10,6 +10,7 @@
 #include <shatter/kernels/batch_norm.h>
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/cuda/vector.h>
+#include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/functions.h>
 
 namespace shatter::kernels {

@@ -83,5 +83,16 @@ __device__ inline std::int64_t thread_index() {
   return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
 }
 
+/// The block's dynamic shared memory, at a multiple of 128 bytes.
+template <class T>
+__device__ T* dynamic_shared() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(128) unsigned char memory[];
+  return reinterpret_cast<T*>(memory);
+#else
+  return static_cast<T*>(emulation::dynamic_shared());
+#endif
+}
+
 }  // namespace kernels
 }  // namespace shatter

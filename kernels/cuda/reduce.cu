@@ -3,6 +3,7 @@
 
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/cuda/vector.h>
+#include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/reduce.h>
 

@@ -1,8 +1,8 @@
 // Local response normalisation against its two sums.
 #include <shatter/kernels/lrn.h>
 
-#include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -43,27 +43,28 @@ void compare(const LrnGeometry& g, double size) {
     dx.push_back(double(dy[i]) * std::pow(s[i], -g.beta) - 2 * g.alpha * g.beta * xd[i] * sum);
   }
   const double length = double(2 * g.radius + 1) + 16;
-  require_close(
-      on_threads<T>(g.rows * g.channels,
-                    [&](CpuContext& context, T* out) { lrn_forward(context, g, x.data(), out); }),
-      y, length);
-  require_close(on_threads<T>(g.rows * g.channels,
-                              [&](CpuContext& context, T* out) {
-                                lrn_backward(context, g, x.data(), dy.data(), out);
-                              }),
-                dx, length);
+  on_devices<T>([&](auto& on) {
+    const T* const in = on.put(x);
+    T* const out = on.template make<T>(g.rows * g.channels);
+    lrn_forward(on.context, g, in, out);
+    require_close(on.result(out), y, length);
+    T* const gradient = on.template make<T>(g.rows * g.channels);
+    lrn_backward(on.context, g, in, on.put(dy), gradient);
+    require_close(on.result(gradient), dx, length);
+  });
 }
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("lrn with TensorFlow's constants", "", float, double) {
-  for (const std::int64_t rows : {0, 1, 33, 1003})
+TEMPLATE_TEST_CASE("lrn with TensorFlow's constants", "", float, double, bfloat16) {
+  for (const std::int64_t rows : {0, 1, 33, 203})
     for (const std::int64_t channels : {1, 3, 31, 64}) compare<TestType>({rows, channels}, 50);
 }
 
-TEMPLATE_TEST_CASE("lrn with other constants and windows", "", float, double) {
+TEMPLATE_TEST_CASE("lrn with other constants and windows", "", float, double, bfloat16) {
   compare<TestType>({33, 32, 2, 2, 0.3, 0.75}, 3);
   compare<TestType>({33, 32, 0, 1, 0.5, 0.75}, 3);
   compare<TestType>({33, 7, 100, 1, 0.01, 0.5}, 3);  // wider than the row
   compare<TestType>({33, 33, 4, 1.5, 0.1, 1.25}, 3);
+  compare<TestType>({3, 2000, 4, 1, 0.1, 0.75}, 3);
 }
