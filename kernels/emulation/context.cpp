@@ -155,6 +155,7 @@ CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>()) {
 
 CudaContext::~CudaContext() {
   impl_->states.clear();
+  impl_->allocator.release();
 }
 
 int CudaContext::device() const noexcept {
@@ -248,6 +249,7 @@ void LaunchAccess::emulate(CudaContext& context, const char* kernel, const Launc
 
 struct CudaGraph::Impl {
   explicit Impl(CudaContext& c) : context(c) {}
+  ~Impl() { context.impl_->allocator.dissolve(pool); }
   CudaContext& context;
   std::shared_ptr<CachingAllocator::Pool> pool = std::make_shared<CachingAllocator::Pool>();
   std::vector<std::function<void()>> nodes;
@@ -272,9 +274,7 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   work();
 }
 
-CudaGraph::~CudaGraph() {
-  impl_->context.impl_->allocator.dissolve(impl_->pool);
-}
+CudaGraph::~CudaGraph() = default;
 
 void CudaGraph::replay() {
   for (const auto& node : impl_->nodes) node();

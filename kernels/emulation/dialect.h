@@ -16,6 +16,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __grid_constant__
 #define __shared__ static
 #define __launch_bounds__(...)
 
@@ -56,6 +57,13 @@ void meet(unsigned mask, void* mine, void (*combine)(void** lanes),
 
 /// The block's dynamic shared memory.
 void* dynamic_shared();
+
+/// The calling thread's asynchronous copy of the first `valid` of `bytes` bytes, the others 0. It
+/// happens when wait_for_copies() leaves at most `newest` committed groups, hers not among them,
+/// open; until then the destination holds NaN.
+void copy_later(void* to, const void* from, std::size_t bytes, std::size_t valid);
+void commit_copies();
+void wait_for_copies(int newest);
 
 template <class T>
 struct Exchange {

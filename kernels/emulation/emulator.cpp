@@ -1,10 +1,9 @@
 // The emulator: fibers for the threads that meet a barrier, a plain loop for those that do not.
 #include <shatter/kernels/emulation/emulator.h>
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -14,24 +13,35 @@
 
 #include <shatter/kernels/philox.h>
 
+#include "stack_switch.h"
+
 namespace shatter::emulation {
 namespace {
 
-constexpr std::size_t stack_bytes = 256 * 1024;
 constexpr unsigned largest_block = 1024;
 constexpr std::size_t largest_shared = 227 * 1024;  // compute capability 9.0
 
 // A stack on which threads run one after another until one of them has to wait; then the stack is
 // that thread's until it ends.
-struct Fiber {
-  ucontext_t context{};
-  std::unique_ptr<char[]> stack{new char[stack_bytes]};
+using Fiber = Stack;
+
+// Asynchronous copies of a thread, oldest first.
+struct Copies {
+  struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes, valid;
+    int group;
+  };
+  std::vector<Copy> pending;
+  int groups = 0;  // committed so far; those after them belong to the group of this number
 };
 
 enum class State { waiting_to_start, running, at_block_barrier, at_meeting, ended };
 
 struct Thread {
   State state = State::waiting_to_start;
+  uint3 index;
   Fiber* fiber = nullptr;
   std::source_location where;
   unsigned mask = 0;
@@ -43,11 +53,13 @@ struct Block {
   const char* kernel;
   const std::function<void()>* body;
   std::vector<Thread> threads;
+  std::vector<Copies> copies;
   std::vector<unsigned> order;  // the threads as they take turns
   std::size_t next = 0;         // place in `order` of the next thread to start
   unsigned current = 0;
   Fiber* running = nullptr;
-  ucontext_t scheduler{};
+  Stack scheduler;
+  std::exception_ptr failure;  // of a thread
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Fiber*> idle;
   std::byte* shared = nullptr;
@@ -71,9 +83,7 @@ std::vector<unsigned> order_of(std::size_t count, std::uint32_t which) {
 
 void enter(unsigned thread) {
   block->current = thread;
-  threadIdx.x = thread % blockDim.x;
-  threadIdx.y = thread / blockDim.x % blockDim.y;
-  threadIdx.z = thread / blockDim.x / blockDim.y;
+  threadIdx = block->threads[thread].index;
 }
 
 // What a fiber does: starts threads until none is left. Whenever one has to wait, the scheduler
@@ -87,18 +97,24 @@ void serve() {
       t.state = State::running;
       t.fiber = self;
       enter(thread);
-      (*block->body)();
+      try {
+        (*block->body)();
+      } catch (...) {
+        block->failure = std::current_exception();
+        block->next = block->order.size();
+      }
       t.state = State::ended;
     }
     Fiber* const self = block->running;
     block->idle.push_back(self);
-    swapcontext(&self->context, &block->scheduler);
+    switch_stack(*self, block->scheduler);
   }
 }
 
 void resume(Fiber* fiber) {
   block->running = fiber;
-  swapcontext(&block->scheduler, &fiber->context);
+  switch_stack(block->scheduler, *fiber);
+  if (block->failure) std::rethrow_exception(std::exchange(block->failure, nullptr));
 }
 
 // The calling thread gives way until the scheduler has released it.
@@ -108,21 +124,14 @@ void wait(State state, const std::source_location& where) {
   t.state = state;
   t.where = where;
   Fiber* const fiber = t.fiber;
-  swapcontext(&fiber->context, &block->scheduler);
+  switch_stack(*fiber, block->scheduler);
   enter(self);
-}
-
-void prepare(Fiber& fiber) {
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = stack_bytes;
-  makecontext(&fiber.context, serve, 0);
 }
 
 Fiber* fresh_fiber() {
   if (block->idle.empty()) {
     block->fibers.push_back(std::make_unique<Fiber>());
-    prepare(*block->fibers.back());
+    prepare_stack(*block->fibers.back(), serve);
     return block->fibers.back().get();
   }
   Fiber* const fiber = block->idle.back();
@@ -246,11 +255,37 @@ void* dynamic_shared() {
   return block->shared;
 }
 
+void copy_later(void* to, const void* from, std::size_t bytes, std::size_t valid) {
+  const auto address = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p); };
+  if (address(to) % bytes != 0 || (valid && address(from) % bytes != 0))
+    fail(ErrorKind::device, block->kernel, ": asynchronous copy of ", bytes,
+         " bytes between addresses that are no multiples of it");
+  // The copy may happen at once on a GPU, so what lay there is gone from now on.
+  std::memset(to, 0xFF, bytes);
+  Copies& copies = block->copies[block->current];
+  copies.pending.push_back({to, from, bytes, valid, copies.groups});
+}
+
+void commit_copies() {
+  ++block->copies[block->current].groups;
+}
+
+void wait_for_copies(int newest) {
+  Copies& copies = block->copies[block->current];
+  const int done = copies.groups - newest;
+  auto copy = copies.pending.begin();
+  for (; copy != copies.pending.end() && copy->group < done; ++copy) {
+    if (copy->valid) std::memcpy(copy->to, copy->from, copy->valid);
+    std::memset(static_cast<std::byte*>(copy->to) + copy->valid, 0, copy->bytes - copy->valid);
+  }
+  copies.pending.erase(copies.pending.begin(), copy);
+}
+
 void run_grid(const char* kernel, const LaunchShape& shape, const std::function<void()>& thread) {
   const std::lock_guard lock(one_grid);
   const std::size_t count = std::size_t{shape.block.x} * shape.block.y * shape.block.z;
-  if (count == 0 || count > largest_block || shape.grid.y > 65535 || shape.grid.z > 65535 ||
-      shape.grid.x > 0x7fffffffu)
+  if (count == 0 || count > largest_block || shape.block.z > 64 || shape.grid.y > 65535 ||
+      shape.grid.z > 65535 || shape.grid.x > 0x7fffffffu)
     fail(ErrorKind::device, kernel, ": grid (", shape.grid.x, ", ", shape.grid.y, ", ",
          shape.grid.z, ") of blocks (", shape.block.x, ", ", shape.block.y, ", ", shape.block.z,
          ") exceeds a GPU's limits");
@@ -282,6 +317,10 @@ void run_grid(const char* kernel, const LaunchShape& shape, const std::function<
                 index / shape.grid.x / shape.grid.y};
     if (shared) std::memset(shared.get(), 0xFF, shape.shared_bytes);
     the_block.threads.assign(count, {});
+    for (unsigned i = 0; i < count; ++i)
+      the_block.threads[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y,
+                                    i / blockDim.x / blockDim.y};
+    the_block.copies.assign(count, {});
     the_block.order = order_of(count, index + 1);
     the_block.next = 0;
     try {
