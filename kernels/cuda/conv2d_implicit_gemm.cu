@@ -433,12 +433,11 @@ __global__ void add_parts(int parts, std::int64_t rows, int columns, const float
   y[row * step + column] = T(sum);
 }
 
-// Tile and parts of a product. They follow from its shape alone, so that results do, too.
+// Tile and parts of a product. They follow from its shape and the number of multiprocessors alone,
+// so that results do, too.
 struct Plan {
   int tile_m = 64, tile_n = 64, parts = 1;
 };
-
-constexpr int multiprocessors = 132;  // of an H100 or H200: the size that plans are made for
 
 std::int64_t tiles(std::int64_t extent, int tile) {
   return (extent + tile - 1) / tile;
@@ -454,7 +453,8 @@ int tile_width(std::int64_t n) {
 
 // Parts so that there are two blocks for each multiprocessor, of at least `least` steps each.
 template <class T>
-int parts_for(std::int64_t blocks, std::int64_t k, std::int64_t least) {
+int parts_for(const CudaContext& context, std::int64_t blocks, std::int64_t k, std::int64_t least) {
+  const int multiprocessors = context.properties().multiprocessors;
   if (blocks >= multiprocessors) return 1;
   const std::int64_t most = tiles(k, step_depth<T>) / least;
   return static_cast<int>(std::clamp<std::int64_t>(most, 1, 2 * multiprocessors / blocks));
@@ -462,26 +462,28 @@ int parts_for(std::int64_t blocks, std::int64_t k, std::int64_t least) {
 
 // Of a forward convolution or data gradient: small tiles come before parts, whose sums cost a pass.
 template <class T>
-Plan plan_for_pixels(std::int64_t pixels, std::int64_t channels, std::int64_t k, int count,
-                     bool vectors) {
+Plan plan_for_pixels(const CudaContext& context, std::int64_t pixels, std::int64_t channels,
+                     std::int64_t k, int count, bool vectors) {
   Plan plan;
   if (vectors) plan.tile_n = tile_width(channels);
   const std::int64_t columns = tiles(channels, plan.tile_n) * count;
-  if (vectors && tiles(pixels, 128) * columns >= 2 * multiprocessors) plan.tile_m = 128;
-  plan.parts = parts_for<T>(tiles(pixels, plan.tile_m) * columns, k, 16);
+  if (vectors && tiles(pixels, 128) * columns >= 2 * context.properties().multiprocessors)
+    plan.tile_m = 128;
+  plan.parts = parts_for<T>(context, tiles(pixels, plan.tile_m) * columns, k, 16);
   return plan;
 }
 
 // Of a weight gradient: k is long, and only parts give enough blocks.
 template <class T>
-Plan plan_for_weights(std::int64_t filter_size, std::int64_t filters, std::int64_t k,
-                      bool vectors) {
+Plan plan_for_weights(const CudaContext& context, std::int64_t filter_size, std::int64_t filters,
+                      std::int64_t k, bool vectors) {
   Plan plan;
   if (vectors) {
     plan.tile_n = tile_width(filters);
     if (tiles(filter_size, 128) * 128 <= tiles(filter_size, 64) * 64) plan.tile_m = 128;
   }
-  plan.parts = parts_for<T>(tiles(filter_size, plan.tile_m) * tiles(filters, plan.tile_n), k, 8);
+  plan.parts =
+      parts_for<T>(context, tiles(filter_size, plan.tile_m) * tiles(filters, plan.tile_n), k, 8);
   return plan;
 }
 
@@ -570,7 +572,7 @@ void conv2d_forward_implicit_gemm(CudaContext& context, const Conv2dGeometry& g,
   const std::int64_t pixels = win.n * win.out_h() * win.out_w(), taps = win.r * win.s * g.c;
   const auto filters = static_cast<int>(g.k);
   const bool vectors = in_chunks(x, {g.c, g.x_step()}) && in_chunks(w, {});
-  const Plan plan = plan_for_pixels<T>(pixels, g.k, taps, 1, vectors);
+  const Plan plan = plan_for_pixels<T>(context, pixels, g.k, taps, 1, vectors);
   const CudaWorkspace<float> parts(context, plan.parts > 1 ? plan.parts * pixels * g.k : 0);
 
   using Forward = Product<Windowed<T>, false, Matrix<T>, false, PixelOutput<T>>;
@@ -605,8 +607,8 @@ void conv2d_backward_data_implicit_gemm(CudaContext& context, const Conv2dGeomet
   const int count = static_cast<int>(std::min<std::int64_t>(classes_h * classes_w, most));
   const std::int64_t most_taps =
       tiles(win.r, static_cast<int>(win.stride_h)) * tiles(win.s, static_cast<int>(win.stride_w));
-  const Plan plan =
-      plan_for_pixels<T>(pixels / (classes_h * classes_w), g.c, most_taps * g.k, count, vectors);
+  const Plan plan = plan_for_pixels<T>(context, pixels / (classes_h * classes_w), g.c,
+                                       most_taps * g.k, count, vectors);
   const CudaWorkspace<float> parts(context, plan.parts > 1 ? plan.parts * pixels * g.c : 0);
 
   // Pixels whose row h has the same h + top modulo the stride are covered by the same rows of the
@@ -667,7 +669,7 @@ void conv2d_backward_weight_implicit_gemm(CudaContext& context, const Conv2dGeom
   const std::int64_t pixels = win.n * win.out_h() * win.out_w(), taps = win.r * win.s * g.c;
   const auto filters = static_cast<int>(g.k), filter_size = static_cast<int>(taps);
   const bool vectors = in_chunks(x, {g.c, g.x_step()}) && in_chunks(dy, {g.k, g.y_step()});
-  const Plan plan = plan_for_weights<T>(taps, g.k, pixels, vectors);
+  const Plan plan = plan_for_weights<T>(context, taps, g.k, pixels, vectors);
   const CudaWorkspace<float> parts(context, plan.parts > 1 ? plan.parts * taps * g.k : 0);
 
   using Weight = Product<Windowed<T>, true, Matrix<T>, true, FilterOutput>;

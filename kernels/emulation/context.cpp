@@ -1,6 +1,7 @@
 // CudaContext without a GPU: launches run in the emulator at once, device memory is host memory
 // that only launches and copies can touch.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -26,13 +27,21 @@ constexpr std::size_t memory_bytes = std::size_t{4} << 30;  // that may be in us
 constexpr std::size_t margin = 256;
 constexpr unsigned char canary = 0xA5;
 
-// Address space that the host cannot touch, except inside an Access.
+// Memory mapped twice: at the addresses that kernels use, which are closed except during a launch,
+// and at others where copies reach it.
 class Arena {
  public:
   Arena() {
-    memory_ = static_cast<std::byte*>(
-        mmap(nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    const int file = memfd_create("emulated device memory", 0);
+    if (file < 0 || ftruncate(file, arena_bytes) != 0) throw std::bad_alloc();
+    const auto map = [&](int access) {
+      void* const mapped = mmap(nullptr, arena_bytes, access, MAP_SHARED | MAP_NORESERVE, file, 0);
+      if (mapped == MAP_FAILED) throw std::bad_alloc();
+      return static_cast<std::byte*>(mapped);
+    };
+    memory_ = map(PROT_NONE);
+    view_ = map(PROT_READ | PROT_WRITE);
+    close(file);
   }
   std::byte* take(std::size_t bytes) {
     if (end_ + bytes > arena_bytes) return nullptr;
@@ -40,17 +49,25 @@ class Arena {
     end_ += bytes;
     return block;
   }
-  void open() {
-    if (depth_++ == 0) mprotect(memory_, end_, PROT_READ | PROT_WRITE);
+  /// Where copies find an address; a host address is itself.
+  template <class T>
+  T* view(T* address) const {
+    auto* const bytes = reinterpret_cast<const std::byte*>(address);
+    if (bytes < memory_ || bytes >= memory_ + arena_bytes) return address;
+    return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(view_ + (bytes - memory_)));
   }
-  void close() {
-    if (--depth_ == 0) mprotect(memory_, end_, PROT_NONE);
+  /// Gives the pages wholly inside back to the system.
+  void forget(std::byte* block, std::size_t bytes) const {
+    constexpr std::size_t page = 4096;
+    const auto begin = static_cast<std::size_t>(block - memory_ + page - 1) / page * page;
+    const std::size_t end = (static_cast<std::size_t>(block - memory_) + bytes) / page * page;
+    if (begin < end) madvise(view_ + begin, end - begin, MADV_REMOVE);
   }
+  void protect(int access) const { mprotect(memory_, end_, access); }
 
  private:
-  std::byte* memory_;
+  std::byte *memory_, *view_;
   std::size_t end_ = 0;
-  int depth_ = 0;
 };
 
 Arena& arena() {
@@ -58,10 +75,22 @@ Arena& arena() {
   return the_arena;
 }
 
+// Opens the device's addresses to the kernels of a launch.
 struct Access {
-  Access() { arena().open(); }
-  ~Access() { arena().close(); }
+  Access() { arena().protect(PROT_READ | PROT_WRITE); }
+  ~Access() { arena().protect(PROT_NONE); }
 };
+
+void copy_bytes(void* to, const void* from, std::size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  if (__asan_region_is_poisoned(to, bytes) ||
+      __asan_region_is_poisoned(const_cast<void*>(from), bytes)) {
+    std::fprintf(stderr, "emulated device memory: a copy of %zu bytes leaves its block\n", bytes);
+    std::abort();
+  }
+#endif
+  if (bytes) std::memcpy(arena().view(to), arena().view(from), bytes);
+}
 
 // Blocks between two margins of canaries; what is handed out starts as NaN (all bits set).
 class EmulatedMemory final : public MemorySource {
@@ -83,22 +112,21 @@ class EmulatedMemory final : public MemorySource {
   }
   void give_back(void* block, std::size_t bytes) noexcept override {
     in_use_ -= bytes;
+    arena().forget(static_cast<std::byte*>(block), bytes);
     free_[bytes].push_back(static_cast<std::byte*>(block));
   }
   void lend(void* block, std::size_t bytes, std::size_t capacity) override {
-    const Access access;
-    auto* const begin = static_cast<unsigned char*>(block);
-    ASAN_UNPOISON_MEMORY_REGION(begin - margin, capacity + 2 * margin);
+    auto* const begin = arena().view(static_cast<unsigned char*>(block));
     std::memset(begin - margin, canary, margin);
     std::memset(begin, 0xFF, bytes);
     std::memset(begin + bytes, canary, capacity - bytes + margin);
-    ASAN_POISON_MEMORY_REGION(begin - margin, margin);
-    ASAN_POISON_MEMORY_REGION(begin + bytes, capacity - bytes + margin);
+    auto* const address = static_cast<std::byte*>(block);
+    ASAN_UNPOISON_MEMORY_REGION(address, bytes);
+    ASAN_POISON_MEMORY_REGION(address - margin, margin);
+    ASAN_POISON_MEMORY_REGION(address + bytes, capacity - bytes + margin);
   }
   void take_back(void* block, std::size_t bytes, std::size_t capacity) noexcept override {
-    const Access access;
-    auto* const begin = static_cast<unsigned char*>(block);
-    ASAN_UNPOISON_MEMORY_REGION(begin - margin, capacity + 2 * margin);
+    auto* const begin = arena().view(static_cast<unsigned char*>(block));
     const auto written = [](const unsigned char* from, std::size_t size) {
       for (std::size_t i = 0; i < size; ++i)
         if (from[i] != canary) return true;
@@ -109,7 +137,7 @@ class EmulatedMemory final : public MemorySource {
                    bytes);
       std::abort();
     }
-    ASAN_POISON_MEMORY_REGION(begin, capacity);
+    ASAN_POISON_MEMORY_REGION(block, capacity);
   }
 
   std::size_t in_use() const { return in_use_; }
@@ -200,21 +228,16 @@ void CudaContext::release_cache() {
 
 void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) {
   refuse_while_recording(impl_->recording, "copy_from_host");
-  const Access access;
-  if (bytes) std::memcpy(to, from, bytes);
+  copy_bytes(to, from, bytes);
 }
 
 void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
   refuse_while_recording(impl_->recording, "copy_to_host");
-  const Access access;
-  if (bytes) std::memcpy(to, from, bytes);
+  copy_bytes(to, from, bytes);
 }
 
 void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
-  impl_->give([=] {
-    const Access access;
-    if (bytes) std::memcpy(to, from, bytes);
-  });
+  impl_->give([=] { copy_bytes(to, from, bytes); });
 }
 
 void CudaContext::synchronize() {

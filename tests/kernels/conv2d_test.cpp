@@ -1,9 +1,12 @@
 // Convolution kernels against the textbook sums.
+#include <bit>
+
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/error.h>
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/reference.h"
 #include "tests/support/tolerance.h"
 
@@ -62,20 +65,59 @@ Problem sizes(const Conv2dGeometry& g) {
           double(win.n * win.out_h() * win.out_w())};
 }
 
-// Every direction of one geometry against the reference, pitched by `gap` elements.
+// Whether a context has the algorithm for T.
 template <class T>
-void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, bool integers) {
+bool has(const CpuContext&, Conv2dAlgorithm algorithm) {
+  return algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::im2col ||
+         (algorithm == Conv2dAlgorithm::onednn && std::is_same_v<T, float>);
+}
+template <class T>
+bool has(const CudaContext&, Conv2dAlgorithm algorithm) {
+  return algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::im2col ||
+         (algorithm == Conv2dAlgorithm::implicit_gemm && !std::is_same_v<T, double>);
+}
+
+// Operands that rounding to TF32 leaves alone, so that only the sums are in question.
+template <class T>
+std::vector<T> operands(std::int64_t n, std::uint64_t seed, bool integers, bool tf32) {
+  auto values = integers ? integer_values<T>(n, seed) : random_values<T>(n, seed);
+  if constexpr (std::is_same_v<T, float>)
+    if (tf32)
+      for (T& value : values)
+        value = std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000u) & ~0x1fffu);
+  return values;
+}
+
+// Requires equality after one rounding to T.
+template <class T>
+void require_equal(const std::vector<T>& actual, const std::vector<double>& expected) {
+  REQUIRE(actual.size() == expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    if (!(actual[i] == static_cast<T>(static_cast<wide_t<T>>(expected[i])))) {
+      CAPTURE(i, double(actual[i]), expected[i]);
+      FAIL("not equal");
+    }
+}
+
+enum class Data { random, integers };
+
+// Every direction of one geometry against the reference, pitched by `gap` elements, on every device
+// that has the algorithm.
+template <class T>
+void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data data) {
+  using W = wide_t<T>;
   const Windows& win = g.windows;
   CAPTURE(win.n, win.h, win.w, g.c, g.k, win.r, win.s, win.stride_h, gap);
   const Problem size = sizes(g);
-  const auto make = [&](std::int64_t n, std::uint64_t seed) {
-    return integers ? integer_values<T>(n, seed) : random_values<T>(n, seed);
-  };
-  const auto x = make(size.x, 1), w = make(size.w, 2), bias = make(g.k, 3), dy = make(size.y, 4);
-  const auto require_same = [&](const std::vector<T>& actual, const std::vector<double>& expected,
+  const bool integers = data == Data::integers;
+  const bool tf32 = algorithm != Conv2dAlgorithm::im2col && algorithm != Conv2dAlgorithm::onednn;
+  const auto x = operands<T>(size.x, 1, integers, tf32), w = operands<T>(size.w, 2, integers, tf32),
+             dy = operands<T>(size.y, 4, integers, tf32);
+  const auto bias = operands<W>(g.k, 3, integers, false);
+  const auto require_same = [&](const auto& actual, const std::vector<double>& expected,
                                 double length) {
     if (integers)
-      REQUIRE(to_double(actual) == expected);
+      require_equal(actual, expected);
     else
       require_close(actual, expected, length);
   };
@@ -90,67 +132,177 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, bool
   }
   const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.k, g.y_step());
   const std::int64_t y_size = size.y / g.k * g.y_step(), x_size = size.x / g.c * g.x_step();
-  const auto y = on_threads<T>(y_size, [&](CpuContext& context, T* out) {
-    conv2d_forward(context, g, xs.data(), w.data(), bias.data(), out, algorithm);
+  on_devices<T>([&](auto& on) {
+    if (!has<T>(on.context, algorithm)) return;
+    const T* const x_there = on.put(xs);
+    const T* const w_there = on.put(w);
+    const T* const dy_there = on.put(dys);
+    T* const y = on.template make<T>(y_size);
+    conv2d_forward<T>(on.context, g, x_there, w_there, on.put(bias), y, algorithm);
+    require_same(gather(on.result(y), g.k, g.y_step()), expected_y, size.patch);
+    T* const plain = on.template make<T>(y_size);
+    conv2d_forward<T>(on.context, g, x_there, w_there, nullptr, plain, algorithm);
+    require_same(gather(on.result(plain), g.k, g.y_step()), expected_plain, size.patch);
+    T* const dx = on.template make<T>(x_size);
+    conv2d_backward_data<T>(on.context, g, dy_there, w_there, dx, algorithm);
+    require_same(gather(on.result(dx), g.c, g.x_step()), expected_dx, size.covered);
+    W* const dw = on.template make<W>(size.w);
+    conv2d_backward_weight<T>(on.context, g, x_there, dy_there, dw, algorithm);
+    require_same(on.result(dw), expected_dw, size.summed);
   });
-  require_same(gather(y, g.k, g.y_step()), expected_y, size.patch);
-  const auto plain = on_threads<T>(y_size, [&](CpuContext& context, T* out) {
-    conv2d_forward<T>(context, g, xs.data(), w.data(), nullptr, out, algorithm);
-  });
-  require_same(gather(plain, g.k, g.y_step()), expected_plain, size.patch);
-  const auto dx = on_threads<T>(x_size, [&](CpuContext& context, T* out) {
-    conv2d_backward_data(context, g, dys.data(), w.data(), out, algorithm);
-  });
-  require_same(gather(dx, g.c, g.x_step()), expected_dx, size.covered);
-  const auto dw = on_threads<T>(size.w, [&](CpuContext& context, T* out) {
-    conv2d_backward_weight(context, g, xs.data(), dys.data(), out, algorithm);
-  });
-  require_same(dw, expected_dw, size.summed);
+}
+
+// Channel counts, windows and strides of the convolutions in the paper's networks, on few pixels.
+std::vector<Conv2dGeometry> layers_of_the_paper() {
+  std::vector<Conv2dGeometry> list;
+  const auto add = [&](std::int64_t n, std::int64_t size, std::int64_t c, std::int64_t k,
+                       std::int64_t r, std::int64_t stride) {
+    list.push_back(geometry(n, size, size, c, k, r, r, stride,
+                            same_padding(size, size, r, r, stride, stride)));
+  };
+  add(2, 5, 3, 96, 3, 1);  // small Inception
+  for (const auto& [size, c, k1, k3] :
+       std::vector<std::array<std::int64_t, 4>>{{5, 96, 32, 32},
+                                                {5, 64, 32, 48},
+                                                {4, 160, 112, 48},
+                                                {4, 160, 96, 64},
+                                                {3, 160, 80, 80},
+                                                {3, 160, 48, 96},
+                                                {3, 240, 176, 160},
+                                                {2, 336, 176, 160}}) {
+    add(1, size, c, k1, 1, 1);
+    add(1, size, c, k3, 3, 1);
+  }
+  add(1, 6, 80, 80, 3, 2);
+  add(2, 4, 144, 96, 3, 2);
+  add(1, 6, 3, 64, 5, 1);  // small AlexNet
+  add(1, 4, 64, 64, 5, 1);
+  for (const auto& [r, s] : {std::pair{1, 7}, std::pair{7, 1}})  // Inception V3
+    list.push_back(geometry(1, 4, 4, 128, 192, r, s, 1, same_padding(4, 4, r, s, 1, 1)));
+  return list;
 }
 
 }  // namespace
 
 TEST_CASE("conv2d by oneDNN agrees with the sums in every direction") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::automatic, 0, false);
+  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 0, Data::random);
 }
 
 TEST_CASE("conv2d by oneDNN is exact on small integers") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 0, true);
+  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 0, Data::integers);
 }
 
 TEST_CASE("conv2d by oneDNN reads and writes pitched images and leaves the gaps alone") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::automatic, 3, true);
+  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 3, Data::integers);
 }
 
-TEMPLATE_TEST_CASE("conv2d by im2col agrees with the sums in every direction", "", float, double) {
-  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::im2col, 0, false);
+TEMPLATE_TEST_CASE("conv2d by its own choice agrees with the sums in every direction", "", float,
+                   double, bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::automatic, 4, Data::random);
 }
 
-TEMPLATE_TEST_CASE("conv2d by im2col is exact on small integers, pitched", "", float, double) {
-  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::im2col, 5, true);
+TEMPLATE_TEST_CASE("conv2d by im2col agrees with the sums in every direction", "", float, double,
+                   bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::im2col, 0, Data::random);
 }
 
-TEST_CASE("conv2d takes im2col for double by itself and refuses oneDNN") {
+TEMPLATE_TEST_CASE("conv2d by im2col is exact on small integers, pitched", "", float, double,
+                   bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::im2col, 5, Data::integers);
+}
+
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM agrees with the sums in every direction", "", float,
+                   bfloat16) {
+  for (const auto& g : cases())
+    compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, 0, Data::random);
+}
+
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact on small integers, pitched", "", float,
+                   bfloat16) {
+  for (const auto& g : cases())
+    for (const std::int64_t gap : {1, 8})
+      compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, gap, Data::integers);
+}
+
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is right for the layers of the paper", "", float,
+                   bfloat16) {
+  for (const auto& g : layers_of_the_paper())
+    compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, 0, Data::random);
+}
+
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact for the layers of the paper", "", float,
+                   bfloat16) {
+  for (const auto& g : layers_of_the_paper())
+    compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, 16, Data::integers);
+}
+
+TEMPLATE_TEST_CASE("conv2d refuses the algorithms that a device does not have", "", float, double) {
+  using T = TestType;
   const Conv2dGeometry g = geometry(1, 3, 3, 1, 1, 1, 1, 1, {});
-  compare<double>(g, Conv2dAlgorithm::automatic, 0, true);
-  const std::vector<double> x(9), w(1);
-  std::vector<double> y(9);
-  CpuContext context(1);
-  REQUIRE_THROWS_AS(conv2d_forward<double>(context, g, x.data(), w.data(), nullptr, y.data(),
-                                           Conv2dAlgorithm::onednn),
-                    Error);
+  on_devices([&](auto& on) {
+    const T* const x = on.put(std::vector<T>(9));
+    const T* const w = on.put(std::vector<T>(1));
+    T* const y = on.template make<T>(9);
+    for (const auto algorithm : {Conv2dAlgorithm::onednn, Conv2dAlgorithm::implicit_gemm}) {
+      if (has<T>(on.context, algorithm)) continue;
+      REQUIRE_THROWS_AS(conv2d_forward<T>(on.context, g, x, w, nullptr, y, algorithm), Error);
+      REQUIRE_THROWS_AS(conv2d_backward_data<T>(on.context, g, x, w, y, algorithm), Error);
+      REQUIRE_THROWS_AS(conv2d_backward_weight<T>(on.context, g, x, x, y, algorithm), Error);
+    }
+  });
 }
 
-TEST_CASE("conv2d of an empty batch writes only a zero weight gradient") {
+TEST_CASE("conv2d takes float as TF32 only where that is allowed") {
+  const Conv2dGeometry g = geometry(1, 1, 1, 8, 1, 1, 1, 1, {});
+  const float fine = 1 + 0x1p-13f;  // TF32 rounds it to 1
+  on_cuda([&](auto& on) {
+    const float* const x = on.put(std::vector<float>(8, fine));
+    const float* const w = on.put(std::vector<float>(8, 1.0f));
+    float* const y = on.template make<float>(1);
+    conv2d_forward<float>(on.context, g, x, w, nullptr, y, Conv2dAlgorithm::implicit_gemm);
+    REQUIRE(on.get(y)[0] == 8.0f);
+    on.context.set_tf32(false);
+    REQUIRE_THROWS_AS(
+        conv2d_forward<float>(on.context, g, x, w, nullptr, y, Conv2dAlgorithm::implicit_gemm),
+        Error);
+    for (const auto algorithm : {Conv2dAlgorithm::automatic, Conv2dAlgorithm::im2col}) {
+      conv2d_forward<float>(on.context, g, x, w, nullptr, y, algorithm);
+      REQUIRE(on.get(y)[0] == 8 * fine);
+    }
+    on.context.set_tf32(true);
+  });
+}
+
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact with large tiles and with many blocks", "",
+                   float, bfloat16) {
+  const auto run = [](const Conv2dGeometry& g, std::int64_t gap) {
+    compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, gap, Data::integers);
+  };
+  for (const std::int64_t width : {32, 48, 64, 80, 96, 112, 128})
+    run(geometry(1, 10, 105, 8, width, 1, 1, 1, {}), 0);
+  run(geometry(1, 41, 52, 8, 8, 3, 3, 2, {1, 1, 1, 1}), 8);
+}
+
+TEST_CASE("conv2d without images, channels or filters writes what the empty sums are") {
   Conv2dGeometry g = geometry(0, 4, 4, 3, 2, 3, 3, 1, {1, 1, 1, 1});
-  const std::vector<float> w(54, 1.0f);
-  on_threads<float>(0, [&](CpuContext& context, float* y) {
-    conv2d_forward<float>(context, g, nullptr, w.data(), nullptr, y);
+  on_devices([&](auto& on) {
+    const float* const w = on.put(std::vector<float>(54, 1.0f));
+    conv2d_forward<float>(on.context, g, nullptr, w, nullptr, nullptr);
+    float* const dw = on.template make<float>(54);
+    conv2d_backward_weight<float>(on.context, g, nullptr, nullptr, dw);
+    REQUIRE(on.get(dw) == std::vector<float>(54, 0.0f));
   });
-  const auto dw = on_threads<float>(54, [&](CpuContext& context, float* out) {
-    conv2d_backward_weight<float>(context, g, nullptr, nullptr, out);
+  const Conv2dGeometry no_channels = geometry(1, 2, 2, 0, 2, 1, 1, 1, {});
+  const Conv2dGeometry no_filters = geometry(1, 2, 2, 3, 0, 1, 1, 1, {});
+  on_devices([&](auto& on) {
+    float* const y = on.template make<float>(8);
+    const float* const bias = on.put(std::vector<float>{1, 2});
+    conv2d_forward<float>(on.context, no_channels, nullptr, nullptr, bias, y);
+    REQUIRE(on.get(y) == std::vector<float>{1, 2, 1, 2, 1, 2, 1, 2});
+    float* const dx = on.template make<float>(12);
+    conv2d_backward_data<float>(on.context, no_filters, nullptr, nullptr, dx);
+    REQUIRE(on.get(dx) == std::vector<float>(12, 0.0f));
   });
-  REQUIRE(dw == std::vector<float>(54, 0.0f));
 }
 
 TEST_CASE("conv2d keeps one plan for each batch size") {

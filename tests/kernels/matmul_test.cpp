@@ -3,6 +3,7 @@
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -11,14 +12,16 @@ using namespace shatter::test;
 
 namespace {
 
-template <class T>
-void compare(MatmulGeometry g, T alpha, T beta, std::int64_t gap) {
+// Result is T, or float for bfloat16.
+template <class T, class Result>
+void compare(MatmulGeometry g, wide_t<T> alpha, wide_t<T> beta, std::int64_t gap) {
   CAPTURE(g.m, g.n, g.k, g.transpose_a, g.transpose_b, double(alpha), double(beta), gap);
   const std::int64_t a_rows = g.transpose_a ? g.k : g.m, a_columns = g.transpose_a ? g.m : g.k;
   const std::int64_t b_rows = g.transpose_b ? g.n : g.k, b_columns = g.transpose_b ? g.k : g.n;
   const auto a = random_values<T>(a_rows * a_columns, 1);
   const auto b = random_values<T>(b_rows * b_columns, 2);
-  const auto c = beta == T(0) ? Guarded<T>(g.m * g.n).values() : random_values<T>(g.m * g.n, 3);
+  const auto c =
+      beta == 0 ? Guarded<Result>(g.m * g.n).values() : random_values<Result>(g.m * g.n, 3);
   std::vector<double> expected;
   for (std::int64_t i = 0; i < g.m; ++i)
     for (std::int64_t j = 0; j < g.n; ++j) {
@@ -27,7 +30,7 @@ void compare(MatmulGeometry g, T alpha, T beta, std::int64_t gap) {
         sum += double(a[static_cast<std::size_t>(g.transpose_a ? l * g.m + i : i * g.k + l)]) *
                double(b[static_cast<std::size_t>(g.transpose_b ? j * g.k + l : l * g.n + j)]);
       const double old =
-          beta == T(0) ? 0 : double(beta) * double(c[static_cast<std::size_t>(i * g.n + j)]);
+          beta == 0 ? 0 : double(beta) * double(c[static_cast<std::size_t>(i * g.n + j)]);
       expected.push_back(double(alpha) * sum + old);
     }
   if (gap) {
@@ -39,15 +42,27 @@ void compare(MatmulGeometry g, T alpha, T beta, std::int64_t gap) {
   const auto bs = spread(b, b_columns, b_columns + (gap ? gap + 1 : 0));
   const std::int64_t c_step = g.n + (gap ? gap + 2 : 0);
   const auto cs = spread(c, g.n, c_step);
-  const auto y = on_threads_from<T>(cs, [&](CpuContext& context, T* out) {
-    matmul(context, g, alpha, as.data(), bs.data(), beta, out);
-  });
-  require_close(gather(y, g.n, c_step), expected, double(g.k));
+  const auto run = [&](auto& on) {
+    Result* const there = on.put(cs);
+    matmul(on.context, g, alpha, on.put(as), on.put(bs), beta, there);
+    require_close(gather(on.result(there), g.n, c_step), expected, double(g.k));
+  };
+  if constexpr (std::is_same_v<T, bfloat16>)
+    on_cuda(run);
+  else
+    on_devices(run);
+}
+
+template <class T>
+void compare(const MatmulGeometry& g, wide_t<T> alpha, wide_t<T> beta, std::int64_t gap) {
+  compare<T, T>(g, alpha, beta, gap);
+  if constexpr (!std::is_same_v<T, wide_t<T>>) compare<T, wide_t<T>>(g, alpha, beta, gap);
 }
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", float, double) {
+TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", float, double,
+                   bfloat16) {
   using T = TestType;
   for (const bool transpose_a : {false, true})
     for (const bool transpose_b : {false, true})
@@ -60,36 +75,40 @@ TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", f
                                                                        {130, 520, 33}}) {
         const MatmulGeometry g{size[0], size[1], size[2], transpose_a, transpose_b};
         compare<T>(g, 1, 0, 0);
-        compare<T>(g, T(0.5), 2, 3);
+        compare<T>(g, 0.5, 2, 3);
         compare<T>(g, -1, 1, 0);
       }
 }
 
 TEMPLATE_TEST_CASE("matmul with leading dimensions does not read or write the gaps", "", float,
-                   double) {
+                   double, bfloat16) {
   compare<TestType>({65, 257, 40, false, true}, 1, 0, 5);
   compare<TestType>({257, 65, 40, true, false}, 1, 0, 5);
 }
 
-TEMPLATE_TEST_CASE("matmul without inner dimension scales c", "", float, double) {
+TEMPLATE_TEST_CASE("matmul without inner dimension scales c", "", float, double, bfloat16) {
   compare<TestType>({3, 5, 0}, 1, 0, 0);
   compare<TestType>({3, 5, 0}, 1, 2, 0);
   compare<TestType>({0, 5, 4}, 1, 0, 0);
 }
 
-TEMPLATE_TEST_CASE("add_bias adds to every row, also in place", "", float, double) {
+TEMPLATE_TEST_CASE("add_bias adds to every row, also in place", "", float, double, bfloat16) {
   using T = TestType;
   for (const std::int64_t columns : {1, 31, 1003}) {
     const std::int64_t rows = 33;
-    const auto x = integer_values<T>(rows * columns, 1), bias = integer_values<T>(columns, 2);
-    std::vector<T> expected = x;
+    const auto x = integer_values<T>(rows * columns, 1);
+    const auto bias = integer_values<wide_t<T>>(columns, 2);
+    std::vector<T> expected;
     for (std::size_t i = 0; i < x.size(); ++i)
-      expected[i] += bias[i % static_cast<std::size_t>(columns)];
-    REQUIRE(on_threads<T>(rows * columns, [&](CpuContext& context, T* y) {
-              add_bias(context, rows, columns, x.data(), bias.data(), y);
-            }) == expected);
-    REQUIRE(on_threads_from<T>(x, [&](CpuContext& context, T* y) {
-              add_bias(context, rows, columns, y, bias.data(), y);
-            }) == expected);
+      expected.push_back(T(wide_t<T>(x[i]) + bias[i % static_cast<std::size_t>(columns)]));
+    on_devices<T>([&](auto& on) {
+      T* const there = on.put(x);
+      T* const y = on.template make<T>(rows * columns);
+      const wide_t<T>* const bias_there = on.put(bias);
+      add_bias<T>(on.context, rows, columns, there, bias_there, y);
+      REQUIRE(on.result(y) == expected);
+      add_bias<T>(on.context, rows, columns, there, bias_there, there);
+      REQUIRE(on.result(there) == expected);
+    });
   }
 }

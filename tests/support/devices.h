@@ -165,6 +165,7 @@ void on_cuda(Run run) {
       if (&pass == &passes[0]) first = on.results;
       REQUIRE(first == on.results);
     }
+    context.release_cache();
   }
 }
 
