@@ -47,6 +47,9 @@ struct Conv2dTiming {
   double seconds = 0;  ///< of one call
 };
 
+/// Of the cuDNN in use: 91900 is 9.19.0.
+std::int64_t cudnn_version();
+
 /// The most scratch memory a plan may ask for; 64 MiB unless set. Set it before the first plan.
 std::int64_t conv2d_workspace_limit(CudaContext& context);
 void set_conv2d_workspace_limit(CudaContext& context, std::int64_t bytes);

@@ -77,31 +77,41 @@ void scale_rows(CudaContext& context, cublasHandle_t handle, std::int64_t m, std
                                            cuda_type<Out>, 1, cuda_type<wide_t<Out>>));
 }
 
-}  // namespace
-
 // Row-major matrices are column-major ones transposed: c' = op(b)' op(a)'.
-template <class T>
-void matmul(CudaContext& context, const MatmulGeometry& g, T alpha, const T* a, const T* b, T beta,
-            T* c) {
+template <class In, class Out>
+void multiply(CudaContext& context, const MatmulGeometry& g, wide_t<Out> alpha, const In* a,
+              const In* b, wide_t<Out> beta, Out* c) {
   if (g.m <= 0 || g.n <= 0) return;
   const std::int64_t lda = g.lda ? g.lda : g.transpose_a ? g.m : g.k;
   const std::int64_t ldb = g.ldb ? g.ldb : g.transpose_b ? g.k : g.n;
   const std::int64_t ldc = g.ldc ? g.ldc : g.n;
   const cublasHandle_t handle = context.state<Cublas>().handle();
-  const wide_t<T> scale = alpha, keep = beta;
-  if (g.k <= 0) return scale_rows(context, handle, g.m, g.n, keep, c, ldc);
+  if (g.k <= 0) return scale_rows(context, handle, g.m, g.n, beta, c, ldc);
   check_cublas("matmul",
                cublasGemmEx_64(handle, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                               g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.n, g.m, g.k, &scale, b,
-                               cuda_type<T>, ldb, a, cuda_type<T>, lda, &keep, c, cuda_type<T>, ldc,
-                               compute_type<T>(context), CUBLAS_GEMM_DEFAULT));
+                               g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, g.n, g.m, g.k, &alpha, b,
+                               cuda_type<In>, ldb, a, cuda_type<In>, lda, &beta, c, cuda_type<Out>,
+                               ldc, compute_type<In>(context), CUBLAS_GEMM_DEFAULT));
+}
+
+}  // namespace
+
+template <class T>
+void matmul(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
+            wide_t<T> beta, T* c) {
+  multiply(context, g, alpha, a, b, beta, c);
+}
+
+void matmul(CudaContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
+            const bfloat16* b, float beta, float* c) {
+  multiply(context, g, alpha, a, b, beta, c);
 }
 
 template void matmul(CudaContext&, const MatmulGeometry&, float, const float*, const float*, float,
                      float*);
 template void matmul(CudaContext&, const MatmulGeometry&, double, const double*, const double*,
                      double, double*);
-template void matmul(CudaContext&, const MatmulGeometry&, bfloat16, const bfloat16*,
-                     const bfloat16*, bfloat16, bfloat16*);
+template void matmul(CudaContext&, const MatmulGeometry&, float, const bfloat16*, const bfloat16*,
+                     float, bfloat16*);
 
 }  // namespace shatter::kernels
