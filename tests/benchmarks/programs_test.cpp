@@ -1,0 +1,203 @@
+// The real conv_bench and kernel_bench: exit codes, messages, rows. Sizes and times are tiny.
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "tests/experiments/process.h"
+
+namespace {
+
+const std::string conv_bench = SHATTER_CONV_BENCH, kernel_bench = SHATTER_KERNEL_BENCH;
+
+/// The program on the CPU with the least to do.
+Finished quick(const std::string& program, std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"--device",      "cpu", "--threads",     "1",
+                                        "--min-time",    "0",   "--min-samples", "2",
+                                        "--peak-extent", "64",  "--copy-mib",    "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_program(program, arguments);
+}
+
+std::vector<nlohmann::json> rows_of(const std::filesystem::path& path) {
+  std::vector<nlohmann::json> rows;
+  std::istringstream in(get(path));
+  for (std::string line; std::getline(in, line);) rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("conv_bench prints a table, a summary, and rows of JSON with every column") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  const Finished run = quick(conv_bench, {"--shape", "2,8,7,3,5,3,3,2,same", "--json", path});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(contains(run.out, "provider"));
+  CHECK(contains(run.out, "| cpu | float32 | shape | onednn | 3 |"));
+  const std::vector<nlohmann::json> rows = rows_of(path);
+  REQUIRE(rows.size() == 6);
+  std::set<std::string> places;
+  for (const nlohmann::json& row : rows) {
+    for (const char* const key : {"set",
+                                  "layer",
+                                  "dir",
+                                  "n",
+                                  "c",
+                                  "h",
+                                  "w",
+                                  "k",
+                                  "r",
+                                  "s",
+                                  "stride",
+                                  "pad",
+                                  "layout",
+                                  "in",
+                                  "acc",
+                                  "out",
+                                  "provider",
+                                  "plan",
+                                  "deterministic",
+                                  "tensor_core",
+                                  "workspace_bytes",
+                                  "cold_us",
+                                  "hot_us",
+                                  "p10",
+                                  "p90",
+                                  "runs",
+                                  "gflop",
+                                  "tflops",
+                                  "pct_peak",
+                                  "bytes_min",
+                                  "gbps",
+                                  "pct_copy",
+                                  "bound_us",
+                                  "pct_bound",
+                                  "rel_err",
+                                  "bitwise_repeat",
+                                  "sm_mhz",
+                                  "device",
+                                  "driver",
+                                  "cuda",
+                                  "cudnn",
+                                  "git"}) {
+      CAPTURE(key);
+      CHECK(row.contains(key));
+    }
+    CHECK(row["correct"] == true);
+    CHECK(row["bitwise_repeat"] == true);
+    CHECK(row["rel_err"] < 1e-5);
+    CHECK(row["cold_us"] > 0);
+    CHECK(row["runs"] >= 2);
+    CHECK(row["pad"] == nlohmann::json({0, 1, 1, 1}));
+    // 2 x 4 x 4 outputs of 5 filters over 3 x 3 x 3 values.
+    CHECK(row["gflop"] == Approx(2e-9 * 2 * 4 * 4 * 5 * 27));
+    places.insert(row["dir"].get<std::string>() + " " + row["provider"].get<std::string>());
+  }
+  CHECK(places == std::set<std::string>{"fwd onednn", "fwd im2col", "bwd-data onednn",
+                                        "bwd-data im2col", "bwd-filter onednn",
+                                        "bwd-filter im2col"});
+}
+
+TEST_CASE("conv_bench leaves no data gradient of the images, and takes its filters") {
+  const Finished list = quick(conv_bench, {"--set", "alexnet-small", "--list"});
+  CHECK(list.status == 0);
+  CHECK(contains(list.out, "alexnet-small/conv2/bwd-data/float32/cpu/onednn\n"));
+  CHECK(!contains(list.out, "conv1/bwd-data"));
+  CHECK(!contains(list.out, "float64"));
+  const Finished some =
+      quick(conv_bench, {"--set", "edge", "--batch", "1", "--filter", "1x7/fwd/.*/im2col", "--type",
+                         "float64", "--type", "float32", "--list"});
+  CHECK(some.out == "edge/1x7/fwd/float32/cpu/im2col\nedge/1x7/fwd/float64/cpu/im2col\n");
+}
+
+TEST_CASE("conv_bench fails on a wrong result") {
+  const Finished run = quick(conv_bench, {"--shape", "1,4,4,2,2,3,3,1,1", "--dir", "fwd",
+                                          "--falsify", "--filter", "im2col"});
+  CHECK(run.status == 1);
+  CHECK(contains(run.err, "WRONG"));
+  CHECK(contains(run.err, "1 wrong results"));
+}
+
+TEST_CASE("kernel_bench times every kernel and writes rows") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  // The smallest size of each kernel; the large ones would take seconds.
+  const Finished run =
+      quick(kernel_bench, {"--json", path, "--filter",
+                           "128x7x7|/65536/|/1209866/|128x10/|/128x28x28x3/|128x14x14x144"});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  std::set<std::string> kernels;
+  for (const nlohmann::json& row : rows_of(path)) {
+    for (const char* const key :
+         {"kernel", "size", "on", "in", "cold_us", "hot_us", "p10", "p90", "runs", "bytes_min",
+          "gbps", "pct_copy", "copy_gbps", "finite", "device", "driver", "cuda", "cudnn", "git"}) {
+      CAPTURE(key);
+      CHECK(row.contains(key));
+    }
+    CHECK(row["finite"] == true);
+    CHECK(row["cold_us"] > 0);
+    kernels.insert(row["kernel"]);
+  }
+  CHECK(kernels == std::set<std::string>{"batch_norm_statistics",
+                                         "batch_norm_relu_forward",
+                                         "batch_norm_relu_backward",
+                                         "max_pool_3x3_s2_forward",
+                                         "max_pool_3x3_s2_backward",
+                                         "global_avg_pool_forward",
+                                         "global_avg_pool_backward",
+                                         "lrn_forward",
+                                         "lrn_backward",
+                                         "dropout",
+                                         "relu_forward",
+                                         "copy_rows",
+                                         "copy_rows_to_slice",
+                                         "add_rows",
+                                         "fill",
+                                         "reduce_rows_64",
+                                         "philox_uniform",
+                                         "philox_normal",
+                                         "reduce_sum",
+                                         "softmax_cross_entropy",
+                                         "sgd_momentum",
+                                         "augment_center_crop_whiten",
+                                         "augment_crop_flip_whiten"});
+}
+
+TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing device with 4") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong{
+      {{"--no-such-flag"}, "--no-such-flag"},
+      {{"--type", "int8"}, "float32"},
+      {{"--min-time", "-1"}, "--min-time"},
+      {{"--min-samples", "0"}, "--min-samples"},
+      {{"--filter", "("}, "--filter ("},
+      {{"--filter", "nothing has this name"}, "--list"},
+      {{"--device", "tpu"}, "tpu"},
+      {{"--json", "/no/such/folder/rows.json", "--filter", "nothing"}, "/no/such/folder"}};
+  for (const std::string& program : {conv_bench, kernel_bench})
+    for (const auto& [arguments, said] : wrong) {
+      const Finished run = run_program(program, arguments);
+      CAPTURE(program, arguments, run.err);
+      CHECK(run.status == 2);
+      CHECK(contains(run.err, said));
+    }
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--set", "vgg"}, {"--shape", "1,2,3"}, {"--dir", "up"}, {"--batch", "0"}}) {
+    const Finished run = run_program(conv_bench, arguments);
+    CAPTURE(arguments, run.err);
+    CHECK(run.status == 2);
+    CHECK(contains(run.err, arguments[0]));
+  }
+  for (const std::string& program : {conv_bench, kernel_bench}) {
+    CHECK(run_program(program, {"--device", "cuda:77"}).status == 4);
+    const Finished help = run_program(program, {"--help"});
+    CHECK(help.status == 0);
+    CHECK(contains(help.out, "--filter"));
+  }
+}
