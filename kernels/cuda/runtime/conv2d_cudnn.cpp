@@ -1,7 +1,9 @@
 // Convolutions on CUDA by cuDNN: plans made once for each problem and kept, channels padded where
 // tensor cores want it, execution.
 #include <algorithm>
+#include <array>
 #include <map>
+#include <optional>
 #include <type_traits>
 
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
@@ -30,36 +32,27 @@ class Cudnn {
   }
 
   /// Null where cuDNN has no deterministic plan.
-  CudnnPlan* plan(const Conv2dProblem& problem) {
-    const std::string key = text_of(problem);
-    const auto known = plans_.find(key);
-    if (known != plans_.end()) return known->second ? &*known->second : nullptr;
-    const auto chosen = choices_.find(key);
-    if (chosen != choices_.end()) {
-      std::optional<CudnnPlan> plan = planner(problem).by_name(chosen->second);
-      if (!plan)
-        fail(ErrorKind::device, "conv2d: this cuDNN (", cudnnGetVersion(), ") has no plan ",
-             chosen->second, " within ", workspace_limit, " bytes for ", key,
-             ", chosen earlier; without the stored choices it takes its own");
-      return &*plans_.emplace(key, std::move(plan)).first->second;
-    }
-    if (autotunes) {
-      autotune(problem);
-    } else {
-      plans_.emplace(key, planner(problem).first());
-    }
-    std::optional<CudnnPlan>& plan = plans_.at(key);
+  const CudnnPlan* plan(const Conv2dProblem& problem) {
+    const Key key = key_of(problem);
+    auto known = plans_.find(key);
+    if (known == plans_.end()) known = plans_.emplace(key, make_plan(problem)).first;
+    const std::optional<CudnnPlan>& plan = known->second.plan;
     return plan ? &*plan : nullptr;
   }
 
   void choose(const Conv2dChoice& choice) {
     choices_[choice.problem] = choice.plan;
-    plans_.erase(choice.problem);
+    for (auto known = plans_.begin(); known != plans_.end();) {
+      const bool replaced = known->second.problem == choice.problem;
+      // A recorded graph may still run its kernels.
+      if (replaced) retired_.push_back(std::move(known->second));
+      known = replaced ? plans_.erase(known) : std::next(known);
+    }
   }
   std::vector<Conv2dChoice> choices() const {
     std::vector<Conv2dChoice> result;
-    for (const auto& [problem, plan] : plans_)
-      if (plan) result.push_back({problem, plan->description.name});
+    for (const auto& [key, known] : plans_)
+      if (known.plan) result.push_back({known.problem, known.plan->description.name});
     return result;
   }
   Conv2dPlanner planner(const Conv2dProblem& problem) const {
@@ -81,19 +74,61 @@ class Cudnn {
     check_cudnn("conv2d", cudnnBackendExecute(handle_.get(), plan.plan.get(), pack.get()));
   }
 
-  std::vector<Conv2dTiming> autotune(const Conv2dProblem& problem);
+  /// The deterministic plans by their time, and the fastest one chosen.
+  std::vector<Conv2dTiming> autotune(const Conv2dProblem& problem) {
+    std::vector<Conv2dTiming> timings = time_plans(problem);
+    if (!timings.empty()) choose({text_of(problem), timings.front().plan.name});
+    return timings;
+  }
 
   std::int64_t workspace_limit = std::int64_t{64} << 20;
   bool autotunes = false;
 
  private:
+  // What a problem is found by in every call; its text would take longer than the call.
+  using Key = std::array<std::int64_t, 17>;
+  static Key key_of(const Conv2dProblem& problem) {
+    const Conv2dGeometry& g = problem.geometry;
+    const Windows& win = g.windows;
+    const Padding& pad = win.padding;
+    const int kind = 4 * static_cast<int>(problem.direction) + 2 * problem.tf32 + problem.aligned;
+    return {kind,         static_cast<int>(problem.dtype),
+            win.n,        win.h,
+            win.w,        win.r,
+            win.s,        win.stride_h,
+            win.stride_w, pad.top,
+            pad.bottom,   pad.left,
+            pad.right,    g.c,
+            g.k,          g.x_step(),
+            g.y_step()};
+  }
+  struct Known {
+    std::string problem;
+    std::optional<CudnnPlan> plan;
+  };
+
+  Known make_plan(const Conv2dProblem& problem) {
+    const std::string name = text_of(problem);
+    if (autotunes && !choices_.contains(name)) autotune(problem);
+    const auto chosen = choices_.find(name);
+    if (chosen == choices_.end()) return {name, planner(problem).first()};
+    std::optional<CudnnPlan> plan = planner(problem).by_name(chosen->second);
+    if (!plan)
+      fail(ErrorKind::device, "conv2d: this cuDNN (", cudnnGetVersion(), ") has no plan \"",
+           chosen->second, "\" within ", workspace_limit, " bytes for \"", name,
+           "\", chosen earlier; without the stored choices it takes its own");
+    return {name, std::move(plan)};
+  }
+  std::vector<Conv2dTiming> time_plans(const Conv2dProblem& problem);
+
   struct Destroy {
     void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
   };
   CudaContext& context_;
   std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, Destroy> handle_;
-  std::map<std::string, std::optional<CudnnPlan>> plans_;
-  std::map<std::string, std::string> choices_;
+  std::map<Key, Known> plans_;
+  std::vector<Known> retired_;
+  std::map<std::string, std::string> choices_;  // by the problem's text
 };
 
 Cudnn& cudnn(CudaContext& context) {
@@ -123,7 +158,7 @@ class RandomArray {
   const void* data_;
 };
 
-std::vector<Conv2dTiming> Cudnn::autotune(const Conv2dProblem& problem) {
+std::vector<Conv2dTiming> Cudnn::time_plans(const Conv2dProblem& problem) {
   const Conv2dGeometry g = planned_geometry(problem);
   const Windows& win = g.windows;
   const RandomArray x(context_, win.n * win.h * win.w * g.x_step(), problem.dtype, 1);
@@ -131,9 +166,7 @@ std::vector<Conv2dTiming> Cudnn::autotune(const Conv2dProblem& problem) {
   const RandomArray y(context_, win.n * win.out_h() * win.out_w() * g.y_step(), problem.dtype, 3);
   CudaTimer timer(context_);
   std::vector<Conv2dTiming> timings;
-  std::optional<CudnnPlan> fastest;
-  double best = 0;
-  for (CudnnPlan& plan : planner(problem).all()) {
+  for (const CudnnPlan& plan : planner(problem).all()) {
     if (!plan.description.deterministic) continue;
     const auto run = [&](int times) {
       timer.start();
@@ -143,20 +176,12 @@ std::vector<Conv2dTiming> Cudnn::autotune(const Conv2dProblem& problem) {
     run(1);
     // Long enough for the timer, short for the slow ones.
     const int times = std::clamp(static_cast<int>(2e-3 / run(2)), 3, 50);
-    std::array<double, 3> samples{};
-    for (double& sample : samples) sample = run(times);
-    const double seconds = *std::min_element(samples.begin(), samples.end());
+    double seconds = run(times);
+    for (int i = 0; i < 2; ++i) seconds = std::min(seconds, run(times));
     timings.push_back({plan.description, seconds});
-    if (!fastest || seconds < best) {
-      best = seconds;
-      fastest = std::move(plan);
-    }
   }
   std::stable_sort(timings.begin(), timings.end(),
                    [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
-  const std::string key = text_of(problem);
-  if (fastest) choices_[key] = fastest->description.name;
-  plans_.insert_or_assign(key, std::move(fastest));
   return timings;
 }
 
@@ -178,13 +203,16 @@ class Widened {
  public:
   Widened(CudaContext& context, const T* x, std::int64_t rows, std::int64_t c, std::int64_t step,
           std::int64_t width)
-      : copy_(context, c == width ? 1 : rows * width), data_(c == width ? x : copy_.data()) {
-    if (c != width) copy_channels(context, rows, c, width, x, step, copy_.data(), width);
+      : data_(x) {
+    if (c == width) return;
+    copy_.emplace(context, rows * width);
+    copy_channels(context, rows, c, width, x, step, copy_->data(), width);
+    data_ = copy_->data();
   }
   const T* data() const { return data_; }
 
  private:
-  CudaWorkspace<T> copy_;
+  std::optional<CudaWorkspace<T>> copy_;
   const T* data_;
 };
 
