@@ -6,8 +6,8 @@
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
 #include <shatter/kernels/cuda/divisor.h>
 #include <shatter/kernels/cuda/launch.h>
-#include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/cuda/mma.h>
+#include <shatter/kernels/cuda/workspace.h>
 
 namespace shatter::kernels {
 namespace {
