@@ -54,8 +54,12 @@ struct Stack {
 
 /// Makes the first switch to `stack` call `start`, which must not return.
 inline void prepare_stack(Stack& stack, void (*start)()) {
+  // Stacks begin at different places of a page, as they would share few lines of the cache else.
+  static std::size_t stacks = 0;
+  const std::size_t offset = ++stacks % 32 * 320;
   stack.memory.reset(new char[stack_bytes]);
-  const auto end = reinterpret_cast<std::uintptr_t>(stack.memory.get() + stack_bytes) / 16 * 16;
+  const auto end =
+      reinterpret_cast<std::uintptr_t>(stack.memory.get() + stack_bytes - offset) / 16 * 16;
   // As a call would have left it: six registers, the address to go on at, and one to return to.
   void** const top = reinterpret_cast<void**>(end) - 8;
   for (int i = 0; i < 8; ++i) top[i] = nullptr;
