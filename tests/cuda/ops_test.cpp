@@ -74,8 +74,9 @@ TEST_CASE("bfloat16 activations with float32 parameters: values and gradients ne
       difference += (a[j] - b[j]) * (a[j] - b[j]);
       size += b[j] * b[j];
     }
-    // Eight bits of fraction, a handful of roundings between a parameter and the loss.
-    CHECK(std::sqrt(difference / size) < 8 * 0x1p-8);
+    // Rounding to 8 bits moves a share of about 2^-8 of the units across the ReLU's kink, and as
+    // many to another maximum of their window; each of these changes its gradient altogether.
+    CHECK(std::sqrt(difference / size) < 2 * std::sqrt(2 * 0x1p-8));
   }
 }
 
