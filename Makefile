@@ -9,7 +9,7 @@ export CCACHE_NOHASHDIR = 1
 export CCACHE_BASEDIR = $(CURDIR)
 SOURCES := $(shell git ls-files '*.h' '*.cpp' '*.cu')
 
-.PHONY: all build test table1 check format lint clean
+.PHONY: all build test table1 check gpu-package format lint clean
 all: build
 
 build:
@@ -29,6 +29,11 @@ table1: build
 check:
 	@.ci/dependencies check
 	@.ci/check
+
+# One folder to carry to a GPU machine without network or packages (benchmarks/gpu_acceptance runs it).
+gpu-package:
+	@$(MAKE) build PRESET=cuda
+	@benchmarks/gpu_package build/cuda build/gpu_package
 
 format:
 	@clang-format -i $(SOURCES)
