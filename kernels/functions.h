@@ -177,6 +177,17 @@ constexpr T lrn_scale(T s, T beta, bool three_quarters) {
   return std::pow(s, -beta);
 }
 
+/// exp(factor * |a - b|^2) from |a|^2, |b|^2 and a . b; factor is gaussian_factor(sigma). A
+/// distance that roundings make negative is 0.
+constexpr double gaussian_factor(double sigma) {
+  return -0.5 / (sigma * sigma);
+}
+template <class T>
+constexpr T gaussian(T a_norm, T b_norm, T product, T factor) {
+  const T distance = a_norm + b_norm - T(2) * product;
+  return std::exp(factor * (distance < T(0) ? T(0) : distance));
+}
+
 /// Two independent standard normal numbers by Box-Muller: radius from words 0 and 1, angle from
 /// words 2 and 3. `first` is the cosine's, `second` the sine's.
 struct NormalPair {
