@@ -155,7 +155,7 @@ struct Fill {
   __device__ void run(std::int64_t i) const {
     Packed<T, width> packed;
     for (int k = 0; k < width; ++k) packed.at[k] = value;
-    *reinterpret_cast<Packed<T, width>*>(y + i) = packed;
+    store_packed(packed, y + i);
   }
 };
 
@@ -165,10 +165,10 @@ struct Convert {
   To* y;
   template <int width>
   __device__ void run(std::int64_t i) const {
-    const auto in = *reinterpret_cast<const Packed<From, width>*>(x + i);
+    const auto in = load_packed<width>(x + i);
     Packed<To, width> out;
     for (int k = 0; k < width; ++k) out.at[k] = converted<To>(in.at[k]);
-    *reinterpret_cast<Packed<To, width>*>(y + i) = out;
+    store_packed(out, y + i);
   }
 };
 

@@ -1,6 +1,8 @@
 // Accesses of several neighbouring elements at once, and kernels that do one thing to each element.
 #pragma once
 
+#include <bit>
+
 #include <shatter/kernels/cuda/launch.h>
 #include <shatter/kernels/geometry.h>
 #include <shatter/kernels/types.h>
@@ -25,9 +27,55 @@ struct Values {
   __device__ const A& operator[](int i) const { return at[i]; }
 };
 
+/// Unsigned integers of a size. A GPU's accesses are spelled in them, because nvcc now and then
+/// takes a struct apart, member by member.
+template <std::size_t bytes>
+struct UnitOf;
+template <>
+struct UnitOf<16> {
+  using type = uint4;
+};
+template <>
+struct UnitOf<8> {
+  using type = uint2;
+};
+template <>
+struct UnitOf<4> {
+  using type = std::uint32_t;
+};
+template <>
+struct UnitOf<2> {
+  using type = std::uint16_t;
+};
+template <>
+struct UnitOf<1> {
+  using type = std::uint8_t;
+};
+
+template <int width, class T>
+__device__ inline Packed<T, width> load_packed(const T* from) {
+  using Vector = Packed<T, width>;
+#if defined(__CUDA_ARCH__)
+  using Unit = typename UnitOf<sizeof(Vector)>::type;
+  return std::bit_cast<Vector>(*reinterpret_cast<const Unit*>(from));
+#else
+  return *reinterpret_cast<const Vector*>(from);
+#endif
+}
+
+template <int width, class T>
+__device__ inline void store_packed(const Packed<T, width>& packed, T* to) {
+#if defined(__CUDA_ARCH__)
+  using Unit = typename UnitOf<sizeof(packed)>::type;
+  __stwb(reinterpret_cast<Unit*>(to), std::bit_cast<Unit>(packed));
+#else
+  *reinterpret_cast<Packed<T, width>*>(to) = packed;
+#endif
+}
+
 template <int width, class T>
 __device__ inline Values<wide_t<T>, width> load(const T* from) {
-  const auto packed = *reinterpret_cast<const Packed<T, width>*>(from);
+  const auto packed = load_packed<width>(from);
   Values<wide_t<T>, width> values;
   for (int i = 0; i < width; ++i) values[i] = static_cast<wide_t<T>>(packed.at[i]);
   return values;
@@ -37,7 +85,7 @@ template <int width, class T, class A>
 __device__ inline void store(const Values<A, width>& values, T* to) {
   Packed<T, width> packed;
   for (int i = 0; i < width; ++i) packed.at[i] = static_cast<T>(values[i]);
-  *reinterpret_cast<Packed<T, width>*>(to) = packed;
+  store_packed(packed, to);
 }
 
 /// Whether vectors of `width` elements may start at every pointer. Null is aligned.

@@ -65,23 +65,26 @@ TEMPLATE_TEST_CASE("fill_uniform is words scaled, for every length", "", float, 
 TEMPLATE_TEST_CASE("fill_normal has the moments of a normal distribution", "", float, double) {
   using T = TestType;
   const std::int64_t n = 200001;
-  const auto y = on_threads<T>(n, [&](CpuContext& context, T* out) {
-    fill_normal(context, {9, Stream::noise, 1}, n, 3, 2, out);
+  on_devices([&](auto& on) {
+    T* const out = on.template make<T>(n);
+    fill_normal(on.context, {9, Stream::noise, 1}, n, 3, 2, out);
+    const std::vector<T> y = on.result(out);
+    std::array<double, 5> moment{};
+    double neighbours = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const double z = (double(y[i]) - 3) / 2;
+      REQUIRE(std::isfinite(z));
+      for (std::size_t p = 1; p < moment.size(); ++p)
+        moment[p] += std::pow(z, double(p)) / double(n);
+      if (i % 2) neighbours += z * (double(y[i - 1]) - 3) / 2 / double(n);
+    }
+    const double sigma = 1 / std::sqrt(double(n));  // five standard errors each
+    REQUIRE(std::abs(moment[1]) < 5 * sigma);
+    REQUIRE(std::abs(moment[2] - 1) < 5 * std::sqrt(2.0) * sigma);
+    REQUIRE(std::abs(moment[3]) < 5 * std::sqrt(15.0) * sigma);
+    REQUIRE(std::abs(moment[4] - 3) < 5 * std::sqrt(96.0) * sigma);
+    REQUIRE(std::abs(neighbours) < 5 * sigma);
   });
-  std::array<double, 5> moment{};
-  double neighbours = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const double z = (double(y[i]) - 3) / 2;
-    REQUIRE(std::isfinite(z));
-    for (std::size_t p = 1; p < moment.size(); ++p) moment[p] += std::pow(z, double(p)) / double(n);
-    if (i % 2) neighbours += z * (double(y[i - 1]) - 3) / 2 / double(n);
-  }
-  const double sigma = 1 / std::sqrt(double(n));  // five standard errors each
-  REQUIRE(std::abs(moment[1]) < 5 * sigma);
-  REQUIRE(std::abs(moment[2] - 1) < 5 * std::sqrt(2.0) * sigma);
-  REQUIRE(std::abs(moment[3]) < 5 * std::sqrt(15.0) * sigma);
-  REQUIRE(std::abs(moment[4] - 3) < 5 * std::sqrt(96.0) * sigma);
-  REQUIRE(std::abs(neighbours) < 5 * sigma);
 }
 
 TEMPLATE_TEST_CASE("fill_normal is Box-Muller on the named words and agrees for every length", "",
@@ -107,7 +110,7 @@ TEMPLATE_TEST_CASE("fill_normal is Box-Muller on the named words and agrees for 
   });
 }
 
-TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double) {
+TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double, bfloat16) {
   using T = TestType;
   const RandomKey key{3, Stream::dropout, 1};
   for (const std::int64_t n : {0, 1, 31, 32, 33, 1003, 10001})
@@ -124,7 +127,7 @@ TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double) {
       // Five standard errors.
       if (n > 10000)
         REQUIRE(std::abs(kept / double(n) - (1 - p)) <= 5 * std::sqrt(p * (1 - p) / double(n)));
-      on_devices([&](auto& on) {
+      on_devices<T>([&](auto& on) {
         const auto dropped = [&](std::int64_t step) {
           T* const y = on.template make<T>(n);
           dropout(on.context, n, p, key, on.put_value(step), on.put(x), y);

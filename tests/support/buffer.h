@@ -1,4 +1,4 @@
-// Guarded memory for kernel outputs, and runs of one kernel on 1, 2 and 3 threads.
+// Guarded memory for kernel outputs, contexts of 1, 2 and 3 threads, and pitched rows.
 #pragma once
 
 #include <algorithm>
@@ -47,32 +47,6 @@ class Guarded {
 inline std::array<CpuContext*, 3> contexts() {
   static CpuContext one(1), two(2), three(3);
   return {&one, &two, &three};
-}
-
-/// run(context, y) on each context, y starting as `initial`: requires equal bits and whole
-/// canaries, returns y.
-template <class T, class Run>
-std::vector<T> on_threads_from(const std::vector<T>& initial, Run run) {
-  std::vector<T> result;
-  for (CpuContext* context : contexts()) {
-    Guarded<T> y(initial);
-    run(*context, y.data());
-    CAPTURE(context->threads());
-    REQUIRE(y.intact());
-    const std::vector<T> values = y.values();
-    if (context->threads() == 1)
-      result = values;
-    else
-      REQUIRE((values.empty() ||
-               std::memcmp(values.data(), result.data(), values.size() * sizeof(T)) == 0));
-  }
-  return result;
-}
-
-/// The same for n elements that start as NaN.
-template <class T, class Run>
-std::vector<T> on_threads(std::int64_t n, Run run) {
-  return on_threads_from<T>(Guarded<T>(n).values(), run);
 }
 
 /// Packed rows spread to a pitch, NaN (0xFF bytes) in the gaps.
