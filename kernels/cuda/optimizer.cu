@@ -2,15 +2,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include <shatter/kernels/cuda/launch.h>
+#include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/optimizer.h>
 
 namespace shatter::kernels {
 namespace {
 
 constexpr int most_tensors = 64;  // 4 KiB of kernel parameters
-constexpr int elements_per_thread = 4;
-constexpr std::int64_t elements_per_block = elements_per_thread * threads_per_block;
+constexpr std::int64_t elements_per_block = 4 * threads_per_block;
 
 // Tensor i is updated by blocks first_block[i] .. first_block[i + 1] - 1.
 template <class T>
@@ -19,53 +18,92 @@ struct TensorList {
   std::int32_t first_block[most_tensors + 1];
 };
 
-// Calls update(tensor, i) for the elements i of this thread.
+// Whether a tensor's arrays may be accessed in vectors.
+template <class T>
+__device__ bool aligned(const UpdateTensor<T>& t) {
+  const auto bits = reinterpret_cast<std::uintptr_t>(t.w) | reinterpret_cast<std::uintptr_t>(t.dw) |
+                    reinterpret_cast<std::uintptr_t>(t.state) |
+                    reinterpret_cast<std::uintptr_t>(t.momentum_buffer);
+  return bits % 16 == 0;
+}
+
+// Calls update.run<width>(tensor, i) for the elements of this thread.
 template <class T, class Update>
-__device__ void for_elements(const TensorList<T>& list, Update update) {
+__device__ void for_elements(const TensorList<T>& list, const Update& update) {
+  constexpr int width = vector_width<T>;
   const auto block = static_cast<std::int32_t>(blockIdx.x);
   int tensor = 0;
   while (block >= list.first_block[tensor + 1]) ++tensor;
   const UpdateTensor<T>& t = list.tensors[tensor];
-  const std::int64_t begin = (block - list.first_block[tensor]) * elements_per_block + threadIdx.x;
-  for (int k = 0; k < elements_per_thread; ++k) {
-    const std::int64_t i = begin + k * threads_per_block;
-    if (i < t.n) update(t, i);
+  const std::int64_t begin = (block - list.first_block[tensor]) * elements_per_block;
+  const std::int64_t end = std::min(begin + elements_per_block, t.n);
+  std::int64_t i = begin + threadIdx.x;
+  if (aligned(t)) {
+    const std::int64_t whole = begin + (end - begin) / width * width;
+    for (std::int64_t v = begin + width * threadIdx.x; v < whole; v += width * blockDim.x)
+      update.template run<width>(t, v);
+    i += whole - begin;
   }
+  for (; i < end; i += blockDim.x) update.template run<1>(t, i);
 }
+
+template <class T>
+struct Sgd {
+  T rate, momentum;
+  bool nesterov;
+  template <int width>
+  __device__ void run(const UpdateTensor<T>& t, std::int64_t i) const {
+    auto w = load<width>(t.w + i), g = load<width>(t.dw + i);
+    const auto decay = static_cast<T>(t.weight_decay);
+    for (int k = 0; k < width; ++k) g[k] += decay * w[k];
+    if (t.state) {
+      auto velocity = load<width>(t.state + i);
+      for (int k = 0; k < width; ++k) {
+        velocity[k] = momentum * velocity[k] + g[k];
+        g[k] = nesterov ? g[k] + momentum * velocity[k] : velocity[k];
+      }
+      store(velocity, t.state + i);
+    }
+    for (int k = 0; k < width; ++k) w[k] -= rate * g[k];
+    store(w, t.w + i);
+  }
+};
 
 template <class T>
 __global__ void sgd(TensorList<T> list, const double* learning_rate, const std::int32_t* stopped,
                     T momentum, bool nesterov) {
   if (stopped && *stopped) return;
-  const auto rate = static_cast<T>(*learning_rate);
-  for_elements(list, [=](const UpdateTensor<T>& t, std::int64_t i) {
-    const T w = t.w[i], g = t.dw[i] + static_cast<T>(t.weight_decay) * w;
-    T direction = g;
-    if (t.state) {
-      const T velocity = momentum * t.state[i] + g;
-      t.state[i] = velocity;
-      direction = nesterov ? g + momentum * velocity : velocity;
-    }
-    t.w[i] = w - rate * direction;
-  });
+  for_elements(list, Sgd<T>{static_cast<T>(*learning_rate), momentum, nesterov});
 }
+
+template <class T>
+struct RmsProp {
+  T rate, decay, rest, momentum, epsilon;
+  template <int width>
+  __device__ void run(const UpdateTensor<T>& t, std::int64_t i) const {
+    auto w = load<width>(t.w + i), g = load<width>(t.dw + i), square = load<width>(t.state + i);
+    const auto weight_decay = static_cast<T>(t.weight_decay);
+    for (int k = 0; k < width; ++k) {
+      g[k] += weight_decay * w[k];
+      square[k] = decay * square[k] + rest * g[k] * g[k];
+      g[k] = rate * g[k] / std::sqrt(square[k] + epsilon);
+    }
+    store(square, t.state + i);
+    if (t.momentum_buffer) {
+      const auto buffer = load<width>(t.momentum_buffer + i);
+      for (int k = 0; k < width; ++k) g[k] += momentum * buffer[k];
+      store(g, t.momentum_buffer + i);
+    }
+    for (int k = 0; k < width; ++k) w[k] -= g[k];
+    store(w, t.w + i);
+  }
+};
 
 template <class T>
 __global__ void rmsprop(TensorList<T> list, const double* learning_rate,
                         const std::int32_t* stopped, T decay, T rest, T momentum, T epsilon) {
   if (stopped && *stopped) return;
-  const auto rate = static_cast<T>(*learning_rate);
-  for_elements(list, [=](const UpdateTensor<T>& t, std::int64_t i) {
-    const T w = t.w[i], g = t.dw[i] + static_cast<T>(t.weight_decay) * w;
-    const T square = decay * t.state[i] + rest * g * g;
-    t.state[i] = square;
-    T step = rate * g / std::sqrt(square + epsilon);
-    if (t.momentum_buffer) {
-      step += momentum * t.momentum_buffer[i];
-      t.momentum_buffer[i] = step;
-    }
-    t.w[i] = w - step;
-  });
+  for_elements(list, RmsProp<T>{static_cast<T>(*learning_rate), decay, rest, momentum, epsilon});
 }
 
 // Calls run(shape, list) for lists that cover the tensors.
@@ -76,8 +114,7 @@ void for_lists(std::span<const UpdateTensor<T>> tensors, Run run) {
     TensorList<T> list{};
     for (std::size_t i = 0; i < count; ++i) {
       list.tensors[i] = tensors[begin + i];
-      const std::int64_t blocks =
-          (tensors[begin + i].n + elements_per_block - 1) / elements_per_block;
+      const std::int64_t blocks = ceil_div(tensors[begin + i].n, elements_per_block);
       list.first_block[i + 1] = list.first_block[i] + static_cast<std::int32_t>(blocks);
     }
     run(LaunchShape{dim3(static_cast<unsigned>(list.first_block[count])), dim3(threads_per_block)},
