@@ -124,16 +124,17 @@ class EmulatedMemory final : public MemorySource {
     std::memset(begin - margin, canary, margin);
     std::memset(begin, 0xFF, bytes);
     std::memset(begin + bytes, canary, capacity - bytes + margin);
-    lent_[block] = {bytes, capacity};
+    lent_[block] = {bytes, capacity, recording};
     auto* const address = static_cast<std::byte*>(block);
     ASAN_UNPOISON_MEMORY_REGION(address, bytes);
     ASAN_POISON_MEMORY_REGION(address - margin, margin);
     ASAN_POISON_MEMORY_REGION(address + bytes, capacity - bytes + margin);
   }
   void take_back(void* block, std::size_t, std::size_t capacity) noexcept override {
-    lent_.erase(block);
-    if (recording) return;
-    ASAN_POISON_MEMORY_REGION(block, capacity);
+    const auto lent = lent_.find(block);
+    const bool of_graph = lent->second.of_graph;
+    lent_.erase(lent);
+    if (!of_graph) ASAN_POISON_MEMORY_REGION(block, capacity);
   }
 
   /// Throws Error naming the kernel if it wrote outside the blocks that are in use.
@@ -158,6 +159,7 @@ class EmulatedMemory final : public MemorySource {
  private:
   struct Size {
     std::size_t bytes, capacity;
+    bool of_graph;
   };
   std::size_t in_use_ = 0;
   std::unordered_map<void*, Size> lent_;

@@ -89,6 +89,7 @@ void enter(unsigned thread) {
 // What a fiber does: starts threads until none is left. Whenever one has to wait, the scheduler
 // goes on with another fiber.
 void serve() {
+  arrive();
   for (;;) {
     while (block->next < block->order.size()) {
       Fiber* const self = block->running;

@@ -12,6 +12,9 @@
 #else
 #include <ucontext.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace shatter::emulation {
 
@@ -71,15 +74,33 @@ inline void switch_stack(Stack& from, Stack& to) {
   shatter_switch_stack(&from.top, to.top);
 }
 
+/// The first thing that `start` does.
+inline void arrive() {}
+
 #else
 
 struct Stack {
   ucontext_t context{};
   std::unique_ptr<char[]> memory;
+  const void* bottom = nullptr;  // for AddressSanitizer, as the two below
+  std::size_t size = 0;
+  void* frames = nullptr;
 };
+
+#if defined(__SANITIZE_ADDRESS__)
+inline Stack* left = nullptr;  // by the last switch
+
+inline void arrive(void* frames = nullptr) {
+  __sanitizer_finish_switch_fiber(frames, &left->bottom, &left->size);
+}
+#else
+inline void arrive() {}
+#endif
 
 inline void prepare_stack(Stack& stack, void (*start)()) {
   stack.memory.reset(new char[stack_bytes]);
+  stack.bottom = stack.memory.get();
+  stack.size = stack_bytes;
   getcontext(&stack.context);
   stack.context.uc_stack.ss_sp = stack.memory.get();
   stack.context.uc_stack.ss_size = stack_bytes;
@@ -87,7 +108,14 @@ inline void prepare_stack(Stack& stack, void (*start)()) {
 }
 
 inline void switch_stack(Stack& from, Stack& to) {
+#if defined(__SANITIZE_ADDRESS__)
+  left = &from;
+  __sanitizer_start_switch_fiber(&from.frames, to.bottom, to.size);
   swapcontext(&from.context, &to.context);
+  arrive(from.frames);
+#else
+  swapcontext(&from.context, &to.context);
+#endif
 }
 
 #endif
