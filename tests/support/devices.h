@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,9 +37,7 @@ class On {
   /// The values in the context's memory, between canaries.
   template <class T>
   T* put(const std::vector<T>& values) {
-    std::vector<unsigned char> bytes(values.size() * sizeof(T));
-    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
-    return reinterpret_cast<T*>(add(bytes));
+    return reinterpret_cast<T*>(add(values.data(), values.size() * sizeof(T)));
   }
   /// One value in the context's memory.
   template <class T>
@@ -48,8 +47,7 @@ class On {
   /// n elements whose every byte is 0xFF: NaN in the floating types.
   template <class T>
   T* make(std::int64_t n) {
-    return reinterpret_cast<T*>(
-        add(std::vector<unsigned char>(static_cast<std::size_t>(n) * sizeof(T), 0xFF)));
+    return reinterpret_cast<T*>(add(nullptr, static_cast<std::size_t>(n) * sizeof(T)));
   }
   /// What lies at a pointer from put() or make() now; requires its canaries whole.
   template <class T>
@@ -85,16 +83,22 @@ class On {
     std::size_t bytes;
   };
 
-  unsigned char* add(const std::vector<unsigned char>& content) {
-    std::vector<unsigned char> bytes(content.size() + 2 * margin, canary);
-    std::copy(content.begin(), content.end(), bytes.begin() + margin);
-    Block block{nullptr, bytes.size()};
+  // `size` bytes of content (null: 0xFF) between the canaries.
+  unsigned char* add(const void* content, std::size_t size) {
+    const std::size_t bytes = size + 2 * margin;
+    const std::unique_ptr<unsigned char[]> frame(new unsigned char[bytes]);
+    std::memset(frame.get(), canary, bytes);
+    if (!content)
+      std::memset(frame.get() + margin, 0xFF, size);
+    else if (size)
+      std::memcpy(frame.get() + margin, content, size);
+    Block block{nullptr, bytes};
     if constexpr (std::is_same_v<Context, CpuContext>) {
-      block.memory = static_cast<unsigned char*>(cpu_allocate(bytes.size()));
-      std::memcpy(block.memory, bytes.data(), bytes.size());
+      block.memory = static_cast<unsigned char*>(cpu_allocate(bytes));
+      std::memcpy(block.memory, frame.get(), bytes);
     } else {
-      block.memory = static_cast<unsigned char*>(context.allocate(bytes.size()));
-      context.copy_from_host(block.memory, bytes.data(), bytes.size());
+      block.memory = static_cast<unsigned char*>(context.allocate(bytes));
+      context.copy_from_host(block.memory, frame.get(), bytes);
     }
     blocks_.push_back(block);
     return block.memory + margin;
