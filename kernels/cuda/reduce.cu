@@ -24,73 +24,92 @@ struct MaximumOf {
 };
 
 // x is [outer, reduced, inner], its rows of `inner` elements `step` apart; y is [outer, segments,
-// inner]. A block takes blockDim.x neighbouring columns of blockDim.z segments of `length` rows,
-// the lanes blockDim.y taking turns along the rows.
+// inner]. A block takes blockDim.x neighbouring vectors of columns of blockDim.z segments of
+// `length` rows, the lanes blockDim.y taking turns along the rows.
 struct Cut {
   std::int64_t outer, reduced, inner, step, segments, length, column_blocks;
 };
 
-template <class Op, class T, class Y>
+template <int width, class Op, class T, class Y>
 __global__ void reduce_segment(Cut cut, const T* x, Y* y) {
   using A = typename Op::Accumulator;
-  __shared__ A shared[threads_per_block];
+  __shared__ A shared[width * threads_per_block];
   const std::int64_t block = blockIdx.x / cut.column_blocks;
-  const std::int64_t column = (blockIdx.x - block * cut.column_blocks) * blockDim.x + threadIdx.x;
+  const std::int64_t column =
+      ((blockIdx.x - block * cut.column_blocks) * blockDim.x + threadIdx.x) * width;
   const std::int64_t part = block * blockDim.z + threadIdx.z;  // o * segments + segment
   const bool inside = column < cut.inner && part < cut.outer * cut.segments;
   const Op join;
-  A result = Op::start;
+  Values<A, width> result;
+  for (int k = 0; k < width; ++k) result[k] = Op::start;
   if (inside) {
     const std::int64_t o = part / cut.segments, begin = (part - o * cut.segments) * cut.length;
     const std::int64_t end = std::min(begin + cut.length, cut.reduced), lanes = blockDim.y;
     const T* const in = x + o * cut.reduced * cut.step + column;
     std::int64_t row = begin + threadIdx.y;
     for (; row + 3 * lanes < end; row += 4 * lanes) {  // four loads under way at once
-      const auto a = static_cast<A>(in[row * cut.step]);
-      const auto b = static_cast<A>(in[(row + lanes) * cut.step]);
-      const auto c = static_cast<A>(in[(row + 2 * lanes) * cut.step]);
-      const auto d = static_cast<A>(in[(row + 3 * lanes) * cut.step]);
-      result = join(result, join(join(a, b), join(c, d)));
+      const auto a = load<width>(in + row * cut.step);
+      const auto b = load<width>(in + (row + lanes) * cut.step);
+      const auto c = load<width>(in + (row + 2 * lanes) * cut.step);
+      const auto d = load<width>(in + (row + 3 * lanes) * cut.step);
+      for (int k = 0; k < width; ++k)
+        result[k] = join(result[k], join(join(static_cast<A>(a[k]), static_cast<A>(b[k])),
+                                         join(static_cast<A>(c[k]), static_cast<A>(d[k]))));
     }
-    for (; row < end; row += lanes) result = join(result, static_cast<A>(in[row * cut.step]));
+    for (; row < end; row += lanes) {
+      const auto a = load<width>(in + row * cut.step);
+      for (int k = 0; k < width; ++k) result[k] = join(result[k], static_cast<A>(a[k]));
+    }
   }
-  const int width = static_cast<int>(blockDim.x), lanes = static_cast<int>(blockDim.y);
+  const int stride = static_cast<int>(blockDim.x) * width, lanes = static_cast<int>(blockDim.y);
   const int lane = static_cast<int>(threadIdx.y);
-  A* const first = shared + (threadIdx.z * blockDim.y * blockDim.x + threadIdx.x);
-  first[lane * width] = result;
-  join_columns(first, lane, lanes, width, join);
-  if (lane == 0 && inside) y[part * cut.inner + column] = static_cast<Y>(*first);
+  A* const first = shared + (threadIdx.z * blockDim.y * blockDim.x + threadIdx.x) * width;
+  for (int k = 0; k < width; ++k) first[lane * stride + k] = result[k];
+  join_columns<width>(first, lane, lanes, stride, join);
+  if (lane == 0 && inside)
+    for (int k = 0; k < width; ++k) y[part * cut.inner + column + k] = static_cast<Y>(first[k]);
 }
 
 // One launch for `segments` segments of each of `outer` parts.
-template <class Op, class T, class Y>
+template <int width, class Op, class T, class Y>
 void reduce_once(CudaContext& context, std::int64_t outer, std::int64_t reduced, std::int64_t inner,
                  std::int64_t segments, const T* x, std::int64_t step, Y* y) {
-  const std::int64_t length = ceil_div(reduced, segments);
-  unsigned width = 1, lanes = 1;  // neighbours in memory first
-  while (width < 32 && width < inner) width *= 2;
-  while (width * lanes < threads_per_block && lanes < length) lanes *= 2;
-  const unsigned parts = std::min(64u, threads_per_block / (width * lanes));
-  const Cut cut{outer, reduced, inner, step, segments, length, ceil_div(inner, width)};
+  const std::int64_t length = ceil_div(reduced, segments), vectors = inner / width;
+  unsigned columns = 1, lanes = 1;  // neighbours in memory first
+  while (columns < 32 && columns < vectors) columns *= 2;
+  while (columns * lanes < threads_per_block && lanes < length) lanes *= 2;
+  const unsigned parts = std::min(64u, threads_per_block / (columns * lanes));
+  const Cut cut{outer, reduced, inner, step, segments, length, ceil_div(vectors, columns)};
   const std::int64_t blocks = ceil_div(outer * segments, parts) * cut.column_blocks;
-  launch(context, "reduce", {dim3(static_cast<unsigned>(blocks)), dim3(width, lanes, parts)},
-         reduce_segment<Op, T, Y>, cut, x, y);
+  launch(context, "reduce", {dim3(static_cast<unsigned>(blocks)), dim3(columns, lanes, parts)},
+         reduce_segment<width, Op, T, Y>, cut, x, y);
 }
 
 // Where outer and inner alone give too few blocks to keep a GPU busy, the rows are cut into
 // segments, whose results are joined by a second launch.
-template <class Op, class T, class Y>
+template <int width, class Op, class T, class Y>
 void reduce_segments(CudaContext& context, std::int64_t outer, std::int64_t reduced,
                      std::int64_t inner, const T* x, std::int64_t step, Y* y) {
-  constexpr std::int64_t busy = 512, elements_of_block = 2048;
-  const std::int64_t blocks = std::max<std::int64_t>(1, outer * ceil_div(inner, 32));
-  const std::int64_t rows = ceil_div(elements_of_block, std::clamp<std::int64_t>(inner, 1, 32));
+  constexpr std::int64_t busy = 512, vectors_of_block = 2048;
+  const std::int64_t vectors = std::max<std::int64_t>(1, inner / width);
+  const std::int64_t blocks = std::max<std::int64_t>(1, outer * ceil_div(vectors, 32));
+  const std::int64_t rows = ceil_div(vectors_of_block, std::min<std::int64_t>(vectors, 32));
   const std::int64_t segments = std::clamp<std::int64_t>(ceil_div(reduced, rows), 1,
                                                          std::max<std::int64_t>(1, busy / blocks));
-  if (segments == 1) return reduce_once<Op>(context, outer, reduced, inner, 1, x, step, y);
+  if (segments == 1) return reduce_once<width, Op>(context, outer, reduced, inner, 1, x, step, y);
   const CudaWorkspace<typename Op::Accumulator> partials(context, outer * segments * inner);
-  reduce_once<Op>(context, outer, reduced, inner, segments, x, step, partials.data());
-  reduce_once<Op>(context, outer, segments, inner, 1, partials.data(), inner, y);
+  reduce_once<width, Op>(context, outer, reduced, inner, segments, x, step, partials.data());
+  reduce_once<1, Op>(context, outer, segments, inner, 1, partials.data(), inner, y);
+}
+
+template <class Op, class T, class Y>
+void reduce_columns(CudaContext& context, std::int64_t outer, std::int64_t reduced,
+                    std::int64_t inner, const T* x, std::int64_t step, Y* y) {
+  constexpr int width = vector_width<T>;
+  if (multiples<width>(inner, step) && vectors_at<width>(x))
+    reduce_segments<width, Op>(context, outer, reduced, inner, x, step, y);
+  else
+    reduce_segments<1, Op>(context, outer, reduced, inner, x, step, y);
 }
 
 // A candidate for a row's largest value.
@@ -135,15 +154,15 @@ __global__ void argmax_row(std::int64_t rows, std::int64_t columns, const T* x,
 template <class T>
 void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y) {
   if (op == ReduceOp::sum)
-    reduce_segments<SumOf>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
+    reduce_columns<SumOf>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
   else
-    reduce_segments<MaximumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
+    reduce_columns<MaximumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
 }
 
 template <class T>
 void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int64_t x_step, wide_t<T>* y) {
-  reduce_segments<SumOf>(context, 1, rows, columns, x, x_step, y);
+  reduce_columns<SumOf>(context, 1, rows, columns, x, x_step, y);
 }
 
 template <class T>

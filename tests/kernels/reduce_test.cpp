@@ -14,9 +14,9 @@ using namespace shatter::test;
 namespace {
 
 const std::vector<ReduceGeometry> cases{
-    {1, 0, 1},    {1, 1, 1},     {3, 0, 5},   {1, 31, 1},  {1, 200003, 1},
-    {1, 9001, 1}, {33, 1003, 1}, {1, 33, 31}, {7, 32, 33}, {1, 20011, 17},
-    {2, 9001, 3}, {5000, 10, 1}, {4, 1, 6},   {0, 3, 2}};
+    {1, 0, 1},     {1, 1, 1},     {3, 0, 5},   {1, 31, 1},  {1, 200003, 1}, {1, 9001, 1},
+    {33, 1003, 1}, {1, 33, 31},   {7, 32, 33}, {3, 501, 8}, {2, 70, 200},   {1, 20011, 17},
+    {2, 9001, 3},  {5000, 10, 1}, {4, 1, 6},   {0, 3, 2}};
 
 }  // namespace
 
@@ -84,8 +84,8 @@ TEST_CASE("sums of float lose nothing that double would keep") {
 TEMPLATE_TEST_CASE("reduce_rows sums pitched columns", "", float, double, bfloat16) {
   using T = TestType;
   for (const std::int64_t rows : {0, 1, 33, 3001, 20011})
-    for (const std::int64_t columns : {1, 10, 33})
-      for (const std::int64_t gap : {0, 3}) {
+    for (const std::int64_t columns : {1, 10, 33, 40})
+      for (const std::int64_t gap : {0, 3, 8}) {
         const auto x = integer_values<T>(rows * columns, 1);
         std::vector<double> expected(static_cast<std::size_t>(columns));
         for (std::size_t i = 0; i < x.size(); ++i) expected[i % expected.size()] += double(x[i]);
