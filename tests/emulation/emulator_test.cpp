@@ -308,19 +308,23 @@ TEST_CASE("the host cannot touch device memory") {
   context.free(const_cast<float*>(y), 4096);
 }
 
-TEST_CASE("a write beside a block stops the program, at the latest when the block is freed") {
+TEST_CASE("a write beside a block is reported with the kernel's name") {
   for (const int place : {-1, 3}) {
     std::string said;
     REQUIRE(ending(
                 [&] {
                   CudaContext context;
                   auto* const y = static_cast<float*>(context.allocate(12));
-                  launch(context, "write_at", {dim3(1), dim3(1)}, write_at, y, place);
-                  context.free(y, 12);
+                  try {
+                    launch(context, "write_at", {dim3(1), dim3(1)}, write_at, y, place);
+                  } catch (const Error& error) {
+                    std::fprintf(stderr, "%s\n", error.what());
+                    _exit(1);
+                  }
                 },
                 &said) != 0);
-    REQUIRE_THAT(said, Contains("a kernel wrote outside a block of 12 bytes") ||
-                           Contains("write_at"));  // AddressSanitizer names the line
+    // AddressSanitizer ends the program before, at the kernel's line.
+    REQUIRE_THAT(said, Contains("write_at"));
   }
 }
 
