@@ -49,7 +49,8 @@ void conv2d_backward_data(CudaContext& context, const Conv2dGeometry& g, const T
                           T* dx, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
 
 /// dw[k,r,s,c] = sum over images and windows of dy * x, added in an order fixed by the shape.
-/// Overwrites dw. The bias gradient is reduce_rows(dy).
+/// Overwrites dw. The bias gradient is reduce_rows(dy). cudnn rounds the dw of bfloat16 to
+/// bfloat16.
 template <class T>
 void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
                             wide_t<T>* dw, Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic);
