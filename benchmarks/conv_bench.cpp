@@ -112,7 +112,8 @@ class Convolution {
       const bool repeats = std::memcmp(first.data(), second.data(), array.bytes()) == 0;
       if (falsify) {
         auto& value = first[static_cast<std::size_t>(reference_.checked())];
-        value = std::decay_t<decltype(value)>(double(value) + reference_.magnitude());
+        using Out = std::decay_t<decltype(value)>;
+        value = Out(static_cast<wide_t<Out>>(double(value) + reference_.magnitude()));
       }
       return Verdict{reference_.error(first, limit), repeats};
     };
