@@ -1,5 +1,6 @@
 # The front door. Behind it are ordinary CMake presets (CMakePresets.json).
-PRESET ?= cpu
+# With an NVIDIA driver and nvcc the library is built with CUDA, else for the CPU.
+PRESET ?= $(if $(and $(wildcard /dev/nvidiactl),$(shell command -v nvcc)),cuda,cpu)
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 # ccache, where it is installed, also serves other clones of the project.
@@ -20,6 +21,7 @@ build:
 test: build
 	@.ci/real_data_tests $(BUILD)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	@echo "Tests ran on the CPU and on emulated CUDA. On a GPU: $$($(BUILD)/experiments/table1 --version | sed -n 's/^GPU *//p')"
 
 # The paper's Table 1 in small: every row, fewer images and epochs. Without --quick: the full one.
 table1: build

@@ -15,6 +15,21 @@ std::string compiler() {
 #endif
 }
 
+/// The first GPU and the versions it needs, or why there is none.
+std::string gpu_text() {
+  std::string why;
+  const int count = cuda_device_count(&why);
+  if (count == 0) return "none: " + why;
+  if constexpr (built_with_cuda) {
+    const CudaProperties& gpu = cuda_context(0).properties();
+    return text(count, " x ", gpu.name, ", compute capability ", gpu.major, ".", gpu.minor, ", ",
+                gpu.memory >> 30, " GiB, driver for CUDA ", gpu.driver / 1000, ".",
+                gpu.driver % 1000 / 10, ", built with CUDA ", gpu.runtime / 1000, ".",
+                gpu.runtime % 1000 / 10);
+  }
+  return "";
+}
+
 }  // namespace
 
 BuildInfo build_info() {
@@ -24,8 +39,7 @@ BuildInfo build_info() {
 std::string version_text(const std::string& program) {
   const BuildInfo info = build_info();
   return program + ": shatter " + info.version + "\ncommit    " + info.commit + "\ncompiler  " +
-         info.compiler + "\nbackends  " + info.backends +
-         (built_with_cuda ? "\n" : " (this build has no CUDA)\n");
+         info.compiler + "\nbackends  " + info.backends + "\nGPU       " + gpu_text() + "\n";
 }
 
 }  // namespace shatter::experiments
