@@ -111,7 +111,8 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   fails({"--epoch", "3"}, 2, "did you mean --epochs?");
   fails({"--synthetic", "--rows", "nothing*"}, 2, "inception/crop+wd");
   fails({"--synthetic", "--device", "gpu"}, 2, "gpu");
-  if (!built_with_cuda) fails({"--synthetic", "--device", "cuda"}, 4, "no CUDA backend");
+  std::string why;
+  if (cuda_device_count(&why) == 0) fails({"--synthetic", "--device", "cuda"}, 4, why);
   fails({"--synthetic", "--device", "cpu", "--precision", "bf16"}, 4, "fp32 only");
   const TemporaryFolder folder;
   fails({"--quick", "--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
