@@ -34,8 +34,10 @@ check:
 
 # One folder to carry to a GPU machine without network or packages (benchmarks/gpu_acceptance runs it).
 gpu-package:
-	@$(MAKE) build PRESET=cuda
-	@benchmarks/gpu_package build/cuda build/gpu_package
+	@.ci/dependencies build
+	@cmake --preset gpu-package --log-level=NOTICE
+	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests conv_bench kernel_bench train_bench table1
+	@benchmarks/gpu_package build/gpu-package build/gpu_package
 
 format:
 	@clang-format -i $(SOURCES)

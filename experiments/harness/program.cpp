@@ -134,16 +134,21 @@ Table final_table(const TableProgram& program, const Plan& plan,
 }
 
 int report(const TableProgram& program, const Options& options) {
-  std::string text;
+  std::string all, full_size;
   for (const Table& table : kept_tables(program, kept_results(options.report))) {
-    text += (text.empty() ? "" : "\n") + render(table, options.format);
+    const std::string text = render(table, options.format);
+    all += (all.empty() ? "" : "\n") + text;
+    if (table.title == program.title + ", full size") full_size = text;
   }
   if (options.into.empty()) {
-    std::cout << text;
-  } else {
-    write_file_atomically(options.into,
-                          replace_section(read_file(options.into), program.info.name, text));
+    std::cout << all;
+    return exit_done;
   }
+  const std::string document = read_file(options.into), name = program.info.name;
+  const bool whole = document.find("<!-- " + name + "-full-size:begin -->") == std::string::npos;
+  write_file_atomically(options.into,
+                        whole ? replace_section(document, name, all)
+                              : replace_section(document, name + "-full-size", full_size));
   return exit_done;
 }
 

@@ -86,6 +86,10 @@ TEST_CASE("Kept results survive without their runs and make the report") {
   const std::string page = (folder / "page.md").string();
   REQUIRE(run_program(table1, {"--report", kept, "--into", page}).status == 0);
   CHECK(contains(get(page), report.out));
+  // A page that wants the full-size table gets nothing else.
+  put(folder / "page.md", "<!-- table1-full-size:begin -->\nold\n<!-- table1-full-size:end -->\n");
+  REQUIRE(run_program(table1, {"--report", kept, "--into", page}).status == 0);
+  CHECK(get(page) == "<!-- table1-full-size:begin -->\n<!-- table1-full-size:end -->\n");
   CHECK(run_program(table1, {"--report", (folder / "none").string()}).status == 3);
 }
 
