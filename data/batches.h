@@ -32,9 +32,9 @@ struct Batch {
 Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
                  const Pipeline& pipeline, std::uint64_t seed, std::int64_t epoch);
 
-/// The same into x and y, from places of the data set that lie on its device: image i of the batch is
-/// order[first + i], position (int64 [2]) holds first and epoch. Reads nothing on the host, so that
-/// a captured step can contain it. All tensors packed and on the data set's device.
+/// The same into x and y, from places of the data set that lie on its device: image i of the batch
+/// is order[first + i], position (int64 [2]) holds first and epoch. Reads nothing on the host, so
+/// that a captured step can contain it. All tensors packed and on the data set's device.
 void fill_batch(const Dataset& dataset, const Tensor& order, const Tensor& position,
                 const Pipeline& pipeline, std::uint64_t seed, const Tensor& x, const Tensor& y);
 

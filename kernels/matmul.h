@@ -27,7 +27,8 @@ void matmul(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, cons
 void matmul(CudaContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
             const bfloat16* b, float beta, float* c);
 
-/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double; on CUDA also bfloat16.
+/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double; on CUDA also
+/// bfloat16.
 template <class T>
 void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               const wide_t<T>* bias, T* y);

@@ -152,8 +152,8 @@ class EmulatedMemory final : public MemorySource {
 
   std::size_t in_use() const { return in_use_; }
   std::size_t limit = memory_bytes;
-  /// While a graph is recorded: its blocks are written again by every replay, by requests of several
-  /// sizes in turn, so only what lies beyond their capacity is out of bounds.
+  /// While a graph is recorded: its blocks are written again by every replay, by requests of
+  /// several sizes in turn, so only what lies beyond their capacity is out of bounds.
   bool recording = false;
 
  private:
