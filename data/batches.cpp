@@ -54,6 +54,14 @@ kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) 
 
 }  // namespace
 
+Batch empty_batch(const Dataset& dataset, const Pipeline& pipeline, std::int64_t size) {
+  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
+  const Device device = dataset.images.device();
+  return {.x = Tensor::empty({size, g.crop_h, g.crop_w, g.c}, DType::float32, device),
+          .y = Tensor::empty({size}, DType::int32, device),
+          .index = {}};
+}
+
 void fill_batch(const Dataset& dataset, const Tensor& order, const Tensor& position,
                 const Pipeline& pipeline, std::uint64_t seed, const Tensor& x, const Tensor& y) {
   const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
@@ -93,7 +101,6 @@ Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
     check(i >= 0 && i < dataset.size(), "make_batch: index ", i, " is outside ", dataset.name,
           " of ", dataset.size(), " images");
   }
-  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
   const auto n = std::int64_t(indices.size());
   const Device device = dataset.images.device();
   const std::array<std::int64_t, 2> position{0, checked_epoch("make_batch", epoch)};
@@ -101,9 +108,8 @@ Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
   packed.images = dataset.images.packed();
   packed.labels = dataset.labels.packed();
 
-  Batch batch{.x = Tensor::empty({n, g.crop_h, g.crop_w, g.c}, DType::float32, device),
-              .y = Tensor::empty({n}, DType::int32, device),
-              .index = Tensor::from(indices, {n})};
+  Batch batch = empty_batch(packed, pipeline, n);
+  batch.index = Tensor::from(indices, {n});
   fill_batch(packed, batch.index.to(device),
              Tensor::from(std::span<const std::int64_t>(position), {2}, device), pipeline, seed,
              batch.x, batch.y);

@@ -28,6 +28,10 @@ struct Batch {
   Tensor index;  ///< int64 [size], places in the data set, on the CPU
 };
 
+/// A batch of `size` images as the pipeline makes them, its elements undefined and without index,
+/// on the data set's device.
+Batch empty_batch(const Dataset& dataset, const Pipeline& pipeline, std::int64_t size);
+
 /// The images at `indices` through the pipeline; draws depend on (seed, epoch, index) only.
 Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices,
                  const Pipeline& pipeline, std::uint64_t seed, std::int64_t epoch);

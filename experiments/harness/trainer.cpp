@@ -85,15 +85,10 @@ data::Dataset packed(data::Dataset dataset) {
   return dataset;
 }
 
-data::Batch empty_batch(const data::Dataset& dataset, const data::Pipeline& input,
-                        std::int64_t size) {
-  const Tensor& images = dataset.images;
-  const Device device = images.device();
-  const std::int64_t h = input.crop ? input.crop : images.dim(1);
-  const std::int64_t w = input.crop ? input.crop : images.dim(2);
-  return {Tensor::empty({size, h, w, images.dim(3)}, DType::float32, device),
-          Tensor::empty({size}, DType::int32, device),
-          {}};
+/// Empty where none was seen.
+std::optional<double> share(std::int64_t correct, std::int64_t seen) {
+  if (seen == 0) return std::nullopt;
+  return static_cast<double>(correct) / static_cast<double>(seen);
 }
 
 /// The shortest text that reads back as the same number.
@@ -154,15 +149,14 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
 
 void Trainer::begin_epoch() {
   batch_ = 0;
-  loss_sum_ = 0;
-  all_ = clean_ = corrupted_ = {};
+  counts_ = {};
   record_.set_order(random_permutation(
       {seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch_)}, data_.train.size()));
-  record_.set(epoch_, 0, epoch_ * config_.steps_per_epoch(), {});
+  record_.set(epoch_, 0, epoch_ * config_.steps_per_epoch(), counts_);
 }
 
 void Trainer::give_step(std::int64_t size) {
-  const data::Batch batch = empty_batch(data_.train, input_, size);
+  const data::Batch batch = data::empty_batch(data_.train, input_, size);
   data::fill_batch(data_.train, record_.order(), record_.position(), input_, seeds_.augment,
                    batch.x, batch.y);
   set_training(model_, true);
@@ -197,20 +191,11 @@ std::vector<double> Trainer::advance(std::int64_t count) {
     latest_.reset();
     last_loss_ = losses.back();
   }
-  const kernels::StepCounts& c = reading.counts;
-  loss_sum_ = c.loss;
-  all_ = {c.correct, c.seen};
-  clean_ = {c.clean_correct, c.clean_seen};
-  corrupted_ = {c.corrupted_correct, c.corrupted_seen};
+  counts_ = reading.counts;
   batch_ += reading.step - first;
   sgd_.set_steps(reading.step);
   if (reading.stopped) losses.push_back(std::numeric_limits<double>::quiet_NaN());
   return losses;
-}
-
-std::optional<double> Trainer::Count::accuracy() const {
-  if (seen == 0) return std::nullopt;
-  return static_cast<double>(correct) / static_cast<double>(seen);
 }
 
 Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
@@ -233,7 +218,7 @@ Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
 void Trainer::Evaluator::batch(std::int64_t size) {
   const NoGrad guard;
   set_training(model_, false);
-  const data::Batch batch = empty_batch(dataset_, input_, size);
+  const data::Batch batch = data::empty_batch(dataset_, input_, size);
   data::fill_batch(dataset_, record_.order(), record_.position(), input_, 0, batch.x, batch.y);
   const Tensor logits = logits_of(model_, batch.x, precision_);
   record_.finish_step(logits, batch.y, cross_entropy(logits, batch.y),
@@ -256,13 +241,14 @@ std::optional<Evaluation> Trainer::Evaluator::operator()(const Cancelled& cancel
 std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
   check(epoch_ended(), "Trainer::finish_epoch: batch ", batch_, " of ", config_.steps_per_epoch());
   const bool last = epoch_ + 1 == config_.epochs;
-  EpochRecord record{.epoch = epoch_ + 1,
-                     .step = steps(),
-                     .learning_rate = schedule_(steps() - 1),
-                     .loss = mean_loss(),
-                     .accuracy = online_accuracy(),
-                     .clean_accuracy = clean_.accuracy(),
-                     .corrupted_accuracy = corrupted_.accuracy()};
+  EpochRecord record{
+      .epoch = epoch_ + 1,
+      .step = steps(),
+      .learning_rate = schedule_(steps() - 1),
+      .loss = mean_loss(),
+      .accuracy = online_accuracy(),
+      .clean_accuracy = share(counts_.clean_correct, counts_.clean_seen),
+      .corrupted_accuracy = share(counts_.corrupted_correct, counts_.corrupted_seen)};
   const bool due = last || record.epoch % config_.evaluate_every == 0;
   const bool fits_online = record.accuracy == 1 && record.loss < config_.stop.loss;
   if (due) {
@@ -316,11 +302,11 @@ std::int64_t Trainer::images() const {
 }
 
 double Trainer::mean_loss() const {
-  return all_.seen ? loss_sum_ / static_cast<double>(all_.seen) : 0;
+  return counts_.seen ? counts_.loss / static_cast<double>(counts_.seen) : 0;
 }
 
 double Trainer::online_accuracy() const {
-  return all_.accuracy().value_or(0);
+  return share(counts_.correct, counts_.seen).value_or(0);
 }
 
 NamedTensors Trainer::state() const {
@@ -331,13 +317,13 @@ NamedTensors Trainer::state() const {
   for (const NamedTensor& entry : sgd_.state()) state.tensors[entry.name] = entry.tensor;
   state.metadata = {{"epoch", exact(epoch_)},
                     {"batch", exact(batch_)},
-                    {"loss_sum", exact(loss_sum_)},
-                    {"correct", exact(all_.correct)},
-                    {"seen", exact(all_.seen)},
-                    {"clean_correct", exact(clean_.correct)},
-                    {"clean_seen", exact(clean_.seen)},
-                    {"corrupted_correct", exact(corrupted_.correct)},
-                    {"corrupted_seen", exact(corrupted_.seen)},
+                    {"loss_sum", exact(counts_.loss)},
+                    {"correct", exact(counts_.correct)},
+                    {"seen", exact(counts_.seen)},
+                    {"clean_correct", exact(counts_.clean_correct)},
+                    {"clean_seen", exact(counts_.clean_seen)},
+                    {"corrupted_correct", exact(counts_.corrupted_correct)},
+                    {"corrupted_seen", exact(counts_.corrupted_seen)},
                     {"fitted_epochs", exact(fitted_)},
                     {"stopped", exact(std::int64_t(stopped_))},
                     {"last_loss", exact(last_loss_)}};
@@ -347,11 +333,14 @@ NamedTensors Trainer::state() const {
 void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   const auto whole = [&](const char* key) { return number<std::int64_t>(saved, key, where); };
   const std::int64_t epoch = whole("epoch"), batch = whole("batch");
-  const double loss_sum = number<double>(saved, "loss_sum", where);
   const double last_loss = number<double>(saved, "last_loss", where);
-  const Count all{whole("correct"), whole("seen")},
-      clean{whole("clean_correct"), whole("clean_seen")},
-      corrupted{whole("corrupted_correct"), whole("corrupted_seen")};
+  const kernels::StepCounts counts{.loss = number<double>(saved, "loss_sum", where),
+                                   .correct = whole("correct"),
+                                   .seen = whole("seen"),
+                                   .clean_correct = whole("clean_correct"),
+                                   .clean_seen = whole("clean_seen"),
+                                   .corrupted_correct = whole("corrupted_correct"),
+                                   .corrupted_seen = whole("corrupted_seen")};
   const std::int64_t fitted = whole("fitted_epochs"), stopped = whole("stopped");
   if (epoch < 0 || epoch > config_.epochs || batch < 0 || batch > config_.steps_per_epoch()) {
     fail(ErrorKind::data, where, ": epoch ", epoch, ", batch ", batch, " lies outside the run");
@@ -369,22 +358,14 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   epoch_ = epoch;
   begin_epoch();
   batch_ = batch;
-  loss_sum_ = loss_sum;
-  all_ = all, clean_ = clean, corrupted_ = corrupted;
+  counts_ = counts;
   fitted_ = fitted;
   stopped_ = stopped != 0;
   last_loss_ = last_loss;
   latest_.reset();
   sgd_.set_steps(epoch * config_.steps_per_epoch() + batch);
   sgd_.rate().fill(sgd_.learning_rate());
-  record_.set(epoch, batch * config_.batch, steps(),
-              {.loss = loss_sum,
-               .correct = all.correct,
-               .seen = all.seen,
-               .clean_correct = clean.correct,
-               .clean_seen = clean.seen,
-               .corrupted_correct = corrupted.correct,
-               .corrupted_seen = corrupted.seen});
+  record_.set(epoch, batch * config_.batch, steps(), counts_);
 }
 
 }  // namespace shatter::experiments

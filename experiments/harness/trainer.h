@@ -86,10 +86,6 @@ class Trainer {
   Module& model() { return model_; }
 
  private:
-  struct Count {
-    std::int64_t correct = 0, seen = 0;
-    std::optional<double> accuracy() const;
-  };
   /// Evaluation of a data set, recorded like a training step.
   class Evaluator {
    public:
@@ -125,8 +121,7 @@ class Trainer {
   Evaluator evaluate_train_, evaluate_test_;
 
   std::int64_t epoch_ = 0, batch_ = 0;  ///< batch_: batches of epoch_ that are done
-  double loss_sum_ = 0;                 ///< over the images of the epoch so far
-  Count all_, clean_, corrupted_;       ///< of the epoch so far
+  kernels::StepCounts counts_;          ///< of the epoch so far
   std::int64_t fitted_ = 0;             ///< epochs in a row that satisfied the stop rule
   bool stopped_ = false;
   double last_loss_ = 0;
