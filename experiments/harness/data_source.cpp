@@ -11,14 +11,20 @@ bool random_pixels(data::Corruption corruption) {
 
 }  // namespace
 
-bool DataSource::has_cifar10(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "cifar-10-batches-bin") ||
-         std::filesystem::exists(folder / "data_batch_1.bin");
+DataSource DataSource::open(const std::string& name, const std::filesystem::path& folder) {
+  return {
+      name,
+      {data::load(name, folder, data::Split::train), data::load(name, folder, data::Split::test)}};
 }
 
-DataSource DataSource::cifar10(const std::filesystem::path& folder) {
-  return {"cifar10",
-          {data::cifar10(folder, data::Split::train), data::cifar10(folder, data::Split::test)}};
+bool DataSource::available(const std::string& name, const std::filesystem::path& folder) {
+  static const std::map<std::string, std::pair<const char*, const char*>> places{
+      {"cifar10", {"cifar-10-batches-bin", "data_batch_1.bin"}},
+      {"cifar100", {"cifar-100-binary", "train.bin"}}};
+  const auto place = places.find(name);
+  if (place == places.end()) return std::filesystem::exists(folder / name);
+  return std::filesystem::exists(folder / place->second.first) ||
+         std::filesystem::exists(folder / place->second.second);
 }
 
 DataSource DataSource::synthetic(std::int64_t train_size, std::int64_t test_size) {

@@ -11,10 +11,10 @@ namespace shatter::experiments {
 
 class DataSource {
  public:
-  /// CIFAR-10 from `folder`. Throws (data) as data::cifar10 does.
-  static DataSource cifar10(const std::filesystem::path& folder);
-  /// Whether `folder` holds CIFAR-10's files or their folder, whole or not.
-  static bool has_cifar10(const std::filesystem::path& folder);
+  /// One of data::load's data sets from `folder`; throws as it does.
+  static DataSource open(const std::string& name, const std::filesystem::path& folder);
+  /// Whether `folder` holds the data set's files or their folder, whole or not.
+  static bool available(const std::string& name, const std::filesystem::path& folder);
   /// Drawn images; the first n are the same whatever the size.
   static DataSource synthetic(std::int64_t train_size, std::int64_t test_size);
 

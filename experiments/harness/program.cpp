@@ -42,9 +42,9 @@ Device chosen_device(const Options& options) {
 DataSource open_data(const TableProgram& program, const Options& options, Progress& progress) {
   const fs::path folder = data::data_folder(options.data);
   const bool absent = !options.synthetic && options.quick && options.data.empty() &&
-                      !DataSource::has_cifar10(folder);
+                      !DataSource::available("cifar10", folder);
   if (absent) progress.say("no CIFAR-10 in " + folder.string() + ": drawing images instead");
-  if (!options.synthetic && !absent) return DataSource::cifar10(folder);
+  if (!options.synthetic && !absent) return DataSource::open("cifar10", folder);
   return DataSource::synthetic(synthetic_train(program, options).size,
                                synthetic_test(program, options).size);
 }

@@ -1,0 +1,77 @@
+// Experiments that compute numbers outright instead of training a cell: kernel regression, a
+// theorem, a norm. A measurement is stored like a training run, and computed once.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <shatter/data/randomize.h>
+#include <shatter/experiments/harness/options.h>
+#include <shatter/experiments/harness/progress.h>
+#include <shatter/experiments/harness/statistics.h>
+#include <shatter/experiments/harness/verdict.h>
+#include <nlohmann/json.hpp>
+
+namespace shatter::experiments {
+
+/// A number a measurement yields, and how it is judged.
+struct Quantity {
+  std::string name;   ///< its key in Measured::numbers: "test_error"
+  std::string title;  ///< as printed, with its unit: "test error, %"
+  std::string format = "%.2f";
+  std::optional<double> paper;       ///< the published value, printed beside ours
+  std::optional<Interval> accepted;  ///< where the mean must lie at full size; ends may be infinite
+  std::optional<Interval> quick;     ///< where it must lie in quick, reduced and synthetic runs
+};
+
+/// Numbers by name, and curves: columns of equal length by name ({"gamma": [...], "norm": [...]}).
+struct Measured {
+  nlohmann::json numbers = nlohmann::json::object();
+  nlohmann::json curves = nlohmann::json::object();
+};
+
+/// What a computation is given.
+struct MeasurementContext {
+  nlohmann::json parameters;  ///< the row's, with what the command line changed
+  std::uint64_t seed = 1;
+  data::TrainTest
+      data;  ///< cut to parameters train_size and test_size; empty for rows without data
+  int threads = 1;
+  std::string label;             ///< what progress calls it
+  Progress* progress = nullptr;  ///< may be null
+  /// True: save what is needed to go on and return nothing.
+  std::function<bool()> stop;
+  std::filesystem::path folder;  ///< of its own, for files that let an interrupted one go on
+};
+
+/// What it needs, known before it starts: programs print it, and refuse what does not fit.
+struct Need {
+  double bytes = 0, seconds = 0;
+};
+
+struct MeasurementRow {
+  std::string name;     ///< "mnist/pixels": what --rows matches
+  std::string title;    ///< as printed: "MNIST, pixels"
+  std::string dataset;  ///< "mnist", "cifar10", or "" for none
+  /// Everything that changes the numbers but data, seed, device and precision. The keys train_size
+  /// and test_size, where present, cut the data; --set KEY=VALUE changes any.
+  nlohmann::json full, quick;
+  bool seeded = false;  ///< has random parts: runs for every seed
+  std::vector<Quantity> quantities;
+  std::function<Need(const nlohmann::json& parameters)> need;  ///< may be empty
+  /// Empty when stopped. Deterministic in parameters, seed and data, whatever the threads.
+  std::function<std::optional<Measured>(const MeasurementContext&)> compute;
+};
+
+struct MeasurementProgram {
+  ProgramInfo info;
+  std::string title;
+  std::vector<MeasurementRow> rows;
+};
+
+/// Runs the program as its options say; the exit code. Results go to stdout, all else to stderr.
+int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv);
+
+}  // namespace shatter::experiments
