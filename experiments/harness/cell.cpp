@@ -1,6 +1,7 @@
 // Configurations of training runs: JSON, names and hashes.
 #include <shatter/experiments/harness/cell.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -16,7 +17,7 @@ json to_json(const CellConfig& config) {
   if (config.corruption == data::Corruption::partial_labels) {
     corruption["probability"] = config.corruption_probability;
   }
-  return {
+  json object = {
       {"model", config.model},
       {"data",
        {{"name", config.dataset.name},
@@ -41,6 +42,10 @@ json to_json(const CellConfig& config) {
       {"precision", config.precision},
       {"device", config.device},
   };
+  if (config.dataset.held_out > 0) object["data"]["held_out"] = config.dataset.held_out;
+  if (config.flip) object["data"]["flip"] = true;
+  if (config.rotation > 0) object["data"]["rotation"] = config.rotation;
+  return object;
 }
 
 CellConfig cell_config(const json& source, const std::string& where) {
@@ -60,6 +65,9 @@ CellConfig cell_config(const json& source, const std::string& where) {
     config.corruption_probability = corruption.value("probability", 1.0);
     dataset.at("crop").get_to(config.crop);
     dataset.at("random_crop").get_to(config.random_crop);
+    config.dataset.held_out = dataset.value("held_out", config.dataset.held_out);
+    config.flip = dataset.value("flip", config.flip);
+    config.rotation = dataset.value("rotation", config.rotation);
     optimizer.at("learning_rate").get_to(config.learning_rate);
     optimizer.at("learning_rate_decay").get_to(config.learning_rate_decay);
     optimizer.at("momentum").get_to(config.momentum);
@@ -93,7 +101,14 @@ std::string hash8(const json& source) {
 
 std::string folder_name(const CellConfig& config) {
   std::string name = config.model + "-" + data::name_of(config.corruption);
+  if (config.corruption == data::Corruption::partial_labels) {
+    char percent[16];
+    std::snprintf(percent, sizeof percent, "-%g", 100 * config.corruption_probability);
+    name += percent;
+  }
   if (config.random_crop) name += "-crop";
+  if (config.flip) name += "-flip";
+  if (config.rotation > 0) name += "-rotate";
   if (config.weight_decay > 0) name += "-wd";
   return name + "-seed" + std::to_string(config.seed) + "-" + hash8(to_json(config));
 }

@@ -17,6 +17,7 @@ struct DataConfig {
   std::string name = "cifar10";
   std::map<std::string, std::string> checksums;        ///< MD5 by file name; empty for synthetic
   std::int64_t train_size = 50000, test_size = 10000;  ///< the first so many images
+  std::int64_t held_out = 0;  ///< so many training images after those: evaluated, never trained on
 
   friend bool operator==(const DataConfig&, const DataConfig&) = default;
 };
@@ -38,7 +39,8 @@ struct CellConfig {
   double corruption_probability = 1;  ///< of partial label corruption
   std::uint64_t corruption_seed = 1;  ///< hashed only where there is a corruption
   std::int64_t crop = 28;
-  bool random_crop = false;
+  bool random_crop = false, flip = false;
+  double rotation = 0;  ///< degrees, uniform to both sides
   double learning_rate = 0.01;
   double learning_rate_decay = 0.95;  ///< per epoch
   double momentum = 0.9;
@@ -56,6 +58,7 @@ struct CellConfig {
   friend bool operator==(const CellConfig&, const CellConfig&) = default;
 };
 
+/// Keys a run does not use are left out, so that what is added later renames no earlier run.
 nlohmann::json to_json(const CellConfig& config);
 /// Throws (data), naming `where`, for a missing or misspelt key.
 CellConfig cell_config(const nlohmann::json& json, const std::string& where);

@@ -1,6 +1,9 @@
 // Reading, cutting and corrupting the data sets of a sweep.
 #include <shatter/experiments/harness/data_source.h>
 
+#include <algorithm>
+#include <numeric>
+
 namespace shatter::experiments {
 namespace {
 
@@ -33,17 +36,16 @@ DataSource DataSource::synthetic(std::int64_t train_size, std::int64_t test_size
            data::synthetic(data::Split::test, {.size = test_size})}};
 }
 
-DataConfig DataSource::describe(std::int64_t train_size, std::int64_t test_size) const {
+DataConfig DataSource::describe(const DataConfig& sizes) const {
   const auto fits = [&](std::int64_t size, const data::Dataset& dataset, const char* option) {
     check(size > 0 && size <= dataset.size(), option, " ", size, ": ", name_, " has ",
           dataset.size(), " such images");
   };
-  fits(train_size, raw_.train, "--train-size");
-  fits(test_size, raw_.test, "--test-size");
-  DataConfig config{.name = name_,
-                    .checksums = raw_.train.checksums,
-                    .train_size = train_size,
-                    .test_size = test_size};
+  fits(sizes.train_size + sizes.held_out, raw_.train, "--train-size");
+  fits(sizes.test_size, raw_.test, "--test-size");
+  DataConfig config = sizes;
+  config.name = name_;
+  config.checksums = raw_.train.checksums;
   config.checksums.insert(raw_.test.checksums.begin(), raw_.test.checksums.end());
   return config;
 }
@@ -56,6 +58,16 @@ data::TrainTest DataSource::load(const CellConfig& config) const {
                              .probability = config.corruption_probability,
                              .seed = seeds_of(config).corrupt,
                              .crop = random_pixels(config.corruption) ? config.crop : 0});
+}
+
+data::Dataset DataSource::held_out(const CellConfig& config) const {
+  const auto [name, checksums, train_size, test_size, size] = config.dataset;
+  if (size == 0) return {};
+  check(config.corruption == data::Corruption::none,
+        "held-out images are for true labels, not for ", data::name_of(config.corruption));
+  std::vector<std::int64_t> places(static_cast<std::size_t>(size));
+  std::iota(places.begin(), places.end(), train_size);
+  return data::subset(raw_.train, places);
 }
 
 }  // namespace shatter::experiments

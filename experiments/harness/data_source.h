@@ -1,4 +1,4 @@
-// The images of a sweep: read once, handed to each cell with its size and corruption.
+// The images of a program: read once, handed to each cell with its size and corruption.
 #pragma once
 
 #include <filesystem>
@@ -18,11 +18,15 @@ class DataSource {
   /// Drawn images; the first n are the same whatever the size.
   static DataSource synthetic(std::int64_t train_size, std::int64_t test_size);
 
-  /// The first images of both splits. Throws (usage) when there are fewer.
-  DataConfig describe(std::int64_t train_size, std::int64_t test_size) const;
+  /// The first images of both splits, and those held out. Throws (usage) when there are fewer.
+  DataConfig describe(const DataConfig& sizes) const;
   /// The images a cell trains on, its corruption applied.
   data::TrainTest load(const CellConfig& config) const;
+  /// The training images that follow those; empty without any.
+  data::Dataset held_out(const CellConfig& config) const;
 
+  /// All images, as they were read.
+  const data::TrainTest& raw() const { return raw_; }
   const std::string& name() const { return name_; }
   const std::string& provenance() const { return raw_.train.provenance; }
 

@@ -10,21 +10,10 @@
 #include <shatter/data/randomize.h>
 #include <shatter/experiments/harness/options.h>
 #include <shatter/experiments/harness/progress.h>
-#include <shatter/experiments/harness/statistics.h>
-#include <shatter/experiments/harness/verdict.h>
+#include <shatter/experiments/harness/quantity_table.h>
 #include <nlohmann/json.hpp>
 
 namespace shatter::experiments {
-
-/// A number a measurement yields, and how it is judged.
-struct Quantity {
-  std::string name;   ///< its key in Measured::numbers: "test_error"
-  std::string title;  ///< as printed, with its unit: "test error, %"
-  std::string format = "%.2f";
-  std::optional<double> paper;       ///< the published value, printed beside ours
-  std::optional<Interval> accepted;  ///< where the mean must lie at full size; ends may be infinite
-  std::optional<Interval> quick;     ///< where it must lie in quick, reduced and synthetic runs
-};
 
 /// Numbers by name, and curves: columns of equal length by name ({"gamma": [...], "norm": [...]}).
 struct Measured {

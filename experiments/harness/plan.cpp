@@ -91,7 +91,7 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
   std::map<std::string, ModelCost> costs;
   for (std::size_t row = 0; row < plan.rows.size(); ++row) {
     CellConfig config = configured(plan.rows[row], options);
-    config.dataset = source.describe(config.dataset.train_size, config.dataset.test_size);
+    config.dataset = source.describe(config.dataset);
     config.precision = options.precision;
     config.device = device.is_cpu() ? "cpu" : "cuda";
     const auto [cost, added] = costs.try_emplace(config.model);
@@ -101,7 +101,9 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
       if (k == 0) plan.base.push_back(config);
       const std::string seed = plan.seeds > 1 ? " seed " + std::to_string(config.seed) : "";
       const auto task = [&source, make = program.task](const CellConfig& c) {
-        return make(c, source.load(c));
+        TrainingTask made = make(c, source.load(c));
+        made.held_out = source.held_out(c);
+        return made;
       };
       plan.cells.push_back({{config, plan.rows[row].name + seed, task}, row, cost->second});
     }

@@ -35,6 +35,7 @@ json to_json(const EpochRecord& record) {
   if (record.corrupted_accuracy) line["corrupted_accuracy"] = *record.corrupted_accuracy;
   if (record.train) line["train"] = evaluation_json(*record.train);
   if (record.test) line["test"] = evaluation_json(*record.test);
+  if (record.held_out) line["held_out"] = evaluation_json(*record.held_out);
   for (const auto& [name, value] : record.probes) line["probes"][name] = value;
   return line;
 }
@@ -53,6 +54,7 @@ EpochRecord epoch_record(const json& source) {
   }
   if (source.contains("train")) record.train = evaluation(source["train"]);
   if (source.contains("test")) record.test = evaluation(source["test"]);
+  if (source.contains("held_out")) record.held_out = evaluation(source["held_out"]);
   if (source.contains("probes")) {
     for (const auto& [name, value] : source["probes"].items()) {
       record.probes.emplace_back(name, value.get<double>());

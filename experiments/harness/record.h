@@ -28,7 +28,7 @@ struct EpochRecord {
   double accuracy = 0;  ///< of the same minibatches: the online training accuracy
   /// Online, of the images whose label is true or not; empty where no label was changed.
   std::optional<double> clean_accuracy = {}, corrupted_accuracy = {};
-  std::optional<Evaluation> train = {}, test = {};
+  std::optional<Evaluation> train = {}, test = {}, held_out = {};
   std::vector<std::pair<std::string, double>> probes = {};
 };
 

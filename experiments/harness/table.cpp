@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <shatter/experiments/harness/progress.h>
+#include <shatter/experiments/harness/quantity_table.h>
 
 namespace shatter::experiments {
 
@@ -83,13 +84,6 @@ std::string markdown(const Table& table) {
   text += "\n";
   for (const std::string& line : table.footer) text += "- " + line + "\n";
   return text;
-}
-
-std::string csv_field(const std::string& value) {
-  if (value.find_first_of(",\"\n") == std::string::npos) return value;
-  std::string quoted = "\"";
-  for (const char c : value) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
 }
 
 json number(double value) {
@@ -178,15 +172,6 @@ std::string csv(const Table& table) {
         plain(r.seconds)};
     for (std::size_t i = 0; i < fields.size(); ++i) text += (i ? "," : "") + csv_field(fields[i]);
     text += "\n";
-  }
-  return text;
-}
-
-std::string latex_escaped(const std::string& value) {
-  std::string text;
-  for (const char c : value) {
-    if (std::string("%&_#$").find(c) != std::string::npos) text += '\\';
-    text += c;
   }
   return text;
 }

@@ -49,15 +49,18 @@ std::vector<double> all_rates(const CellConfig& config, const optim::Schedule& s
   return rates;
 }
 
-const CellConfig& checked(const CellConfig& config, const data::TrainTest& data) {
-  check(data.train.size() == config.dataset.train_size &&
-            data.test.size() == config.dataset.test_size,
-        "Trainer: ", data.train.size(), " training and ", data.test.size(),
-        " test images, the configuration says ", config.dataset.train_size, " and ",
-        config.dataset.test_size);
-  check(config.batch > 0 && config.epochs > 0 && config.evaluate_every > 0 && data.train.size() > 0,
+const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
+  check(task.data.train.size() == config.dataset.train_size &&
+            task.data.test.size() == config.dataset.test_size &&
+            task.held_out.size() == config.dataset.held_out,
+        "Trainer: ", task.data.train.size(), " training, ", task.data.test.size(), " test and ",
+        task.held_out.size(), " held-out images, the configuration says ",
+        config.dataset.train_size, ", ", config.dataset.test_size, " and ",
+        config.dataset.held_out);
+  check(config.batch > 0 && config.epochs > 0 && config.evaluate_every > 0 &&
+            config.dataset.train_size > 0,
         "Trainer: batch ", config.batch, ", ", config.epochs, " epochs, evaluated every ",
-        config.evaluate_every, ", ", data.train.size(), " images; all must be positive");
+        config.evaluate_every, ", ", config.dataset.train_size, " images; all must be positive");
   return config;
 }
 
@@ -80,6 +83,7 @@ Tensor logits_of(Module& model, const Tensor& x, const std::string& precision) {
 }
 
 data::Dataset packed(data::Dataset dataset) {
+  if (dataset.size() == 0) return dataset;
   dataset.images = dataset.images.packed();
   dataset.labels = dataset.labels.packed();
   return dataset;
@@ -115,13 +119,17 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
 }  // namespace
 
 Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options)
-    : config_(checked(config, task.data)),
+    : config_(checked(config, task)),
       seeds_(seeds_of(config)),
       model_((initialize(task.model, {.seed = seeds_of(config).initialize}),
               to(task.model, options.device), task.model)),
       data_{packed(task.data.train.to(options.device)), packed(task.data.test.to(options.device))},
+      held_out_(packed(task.held_out.to(options.device))),
       probes_(task.probes),
-      input_{.crop = config.crop, .random_crop = config.random_crop, .whiten = true},
+      input_{.crop = config.crop,
+             .random_crop = config.random_crop,
+             .flip = config.flip,
+             .rotation = config.rotation},
       schedule_(optim::exponential(config.learning_rate, config.learning_rate_decay,
                                    config.steps_per_epoch())),
       sgd_(groups(model_, task.decayed, config.weight_decay),
@@ -142,6 +150,10 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
       evaluate_train_(model_, data_.train, input_.deterministic(), config_.precision, options),
       evaluate_test_(model_, data_.test, input_.deterministic(), config_.precision, options) {
   set_precision(options.device, config.precision);
+  if (held_out_.size() > 0) {
+    evaluate_held_out_.emplace(model_, held_out_, input_.deterministic(), config_.precision,
+                               options);
+  }
   set_step(model_, record_.step());
   sgd_.rate().fill(schedule_(0));
   begin_epoch();
@@ -254,6 +266,10 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
   if (due) {
     record.test = evaluate_test_(cancelled);
     if (!record.test) return std::nullopt;
+    if (evaluate_held_out_) {
+      record.held_out = (*evaluate_held_out_)(cancelled);
+      if (!record.held_out) return std::nullopt;
+    }
   }
   if (last || fits_online || (due && record.accuracy >= worth_evaluating)) {
     record.train = evaluate_train_(cancelled);

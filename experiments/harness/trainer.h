@@ -30,7 +30,8 @@ struct TrainingTask {
   Module model;
   std::vector<NamedTensor> decayed;
   data::TrainTest data;
-  std::vector<Probe> probes;
+  std::vector<Probe> probes = {};
+  data::Dataset held_out = {};  ///< evaluated with the test set; may be empty
 };
 
 /// Asked between batches of an evaluation: true gives it up.
@@ -112,6 +113,7 @@ class Trainer {
   Seeds seeds_;
   Module model_;
   data::TrainTest data_;
+  data::Dataset held_out_;
   std::vector<Probe> probes_;
   data::Pipeline input_;
   optim::Schedule schedule_;
@@ -119,6 +121,7 @@ class Trainer {
   StepRecord record_;
   Recorded step_, steps_, last_step_;  ///< a full batch, several of them, the epoch's last batch
   Evaluator evaluate_train_, evaluate_test_;
+  std::optional<Evaluator> evaluate_held_out_;
 
   std::int64_t epoch_ = 0, batch_ = 0;  ///< batch_: batches of epoch_ that are done
   kernels::StepCounts counts_;          ///< of the epoch so far

@@ -70,6 +70,17 @@ Sequential small_alexnet(std::int64_t classes, ImageSize image) {
       Linear({.in = 192, .out = classes, .weight_init = init::truncated_normal(1.0 / 192)}));
 }
 
+Sequential lenet(std::int64_t classes, ImageSize image) {
+  check(image.h >= 16 && image.w >= 16, "lenet: images of ", image.h, " x ", image.w,
+        " pixels, at least 16 x 16 are needed");
+  const MaxPool2d pool({.window = 2, .stride = 2, .padding = Padding{}});
+  const std::int64_t h = ((image.h - 4) / 2 - 4) / 2, w = ((image.w - 4) / 2 - 4) / 2;
+  return Sequential(Conv2d({.in = image.c, .out = 20, .kernel = 5, .padding = Padding{}}), pool,
+                    Conv2d({.in = 20, .out = 50, .kernel = 5, .padding = Padding{}}), pool,
+                    Flatten(), Linear({.in = h * w * 50, .out = 500}), Relu(),
+                    Linear({.in = 500, .out = classes}));
+}
+
 Sequential mlp(int layers, std::int64_t units, std::int64_t classes, ImageSize image) {
   check(layers >= 1 && units >= 1, "mlp: ", layers, " hidden layers of ", units, " units");
   Sequential model;
@@ -112,10 +123,16 @@ const std::vector<ModelRecipe>& recipes() {
 }
 
 const ModelRecipe& recipe(const std::string& name) {
-  std::string names;
+  static const ModelRecipe lenet_recipe{.name = "lenet",
+                                        .title = "LeNet",
+                                        .parameters = 431080,
+                                        .learning_rate = 0.01,
+                                        .weight_decay = 5e-4};
+  if (name == lenet_recipe.name) return lenet_recipe;
+  std::string names = lenet_recipe.name;
   for (const ModelRecipe& one : recipes()) {
     if (one.name == name) return one;
-    names += (names.empty() ? "" : ", ") + one.name;
+    names += ", " + one.name;
   }
   fail(ErrorKind::usage, "no model is named \"", name, "\"; there are ", names);
 }
@@ -125,6 +142,7 @@ Sequential make_model(const std::string& name, std::int64_t classes, ImageSize i
   if (name == "inception") return small_inception(true, classes, image);
   if (name == "inception-no-bn") return small_inception(false, classes, image);
   if (name == "alexnet") return small_alexnet(classes, image);
+  if (name == "lenet") return lenet(classes, image);
   return mlp(name == "mlp-3x512" ? 3 : 1, 512, classes, image);
 }
 

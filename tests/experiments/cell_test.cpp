@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include <shatter/experiments/harness/run_folder.h>
+
 #include "tests/support/catch.h"
 
 using namespace shatter;
@@ -36,6 +38,14 @@ TEST_CASE("A hash does not depend on the order of keys or on spacing") {
 TEST_CASE("A cell's name is fixed: results found by it must stay found") {
   CHECK(folder_name(example()) == "mlp-1x512-random-labels-seed1-" + hash(example()));
   CHECK(hash8(nlohmann::json::parse(R"({"a":1})")) == "f3f46a6c");
+  int kept = 0;
+  for (const FinishedCell& cell : kept_results(SHATTER_KEPT_RESULTS)) {
+    const std::string file = folder_name(cell.config) + ".json";
+    INFO(file);
+    CHECK(std::filesystem::exists(std::filesystem::path(SHATTER_KEPT_RESULTS) / "table1" / file));
+    ++kept;
+  }
+  CHECK(kept > 20);
 }
 
 TEST_CASE("Everything that changes numbers changes the hash") {
@@ -60,6 +70,9 @@ TEST_CASE("Everything that changes numbers changes the hash") {
   changed([](CellConfig& c) { c.corruption_seed = 2; });
   changed([](CellConfig& c) { c.crop = 32; });
   changed([](CellConfig& c) { c.random_crop = true; });
+  changed([](CellConfig& c) { c.flip = true; });
+  changed([](CellConfig& c) { c.rotation = 25; });
+  changed([](CellConfig& c) { c.dataset.held_out = 10; });
   changed([](CellConfig& c) { c.learning_rate = 0.02; });
   changed([](CellConfig& c) { c.learning_rate_decay = 0.9; });
   changed([](CellConfig& c) { c.momentum = 0.8; });

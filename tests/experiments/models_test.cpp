@@ -24,6 +24,16 @@ TEST_CASE("every model has the paper's number of parameters") {
   CHECK(recipe("mlp-1x512").parameters == 1209866);
 }
 
+TEST_CASE("LeNet has Caffe's number of parameters, layer by layer") {
+  Sequential model = lenet();
+  CHECK(parameter_count(model) == recipe("lenet").parameters);
+  std::vector<std::int64_t> counts;
+  for (const NamedTensor& named : named_parameters(model)) counts.push_back(named.tensor.numel());
+  CHECK(counts == std::vector<std::int64_t>{500, 20, 25000, 50, 400000, 500, 5000, 10});
+  CHECK(model(Tensor::zeros({2, 28, 28, 1})).shape() == Shape{2, 10});
+  CHECK_THROWS_WITH(lenet(10, {8, 8, 1}), Contains("16"));
+}
+
 TEST_CASE("the small Inception grows layer by layer as in figure 3") {
   const std::vector<std::int64_t> totals{2688,   33472,  63248,   120928,  208128,  315808, 443968,
                                          590032, 714544, 1102720, 1646032, 1646032, 1649402};

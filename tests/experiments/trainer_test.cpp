@@ -117,6 +117,50 @@ TEST_CASE("Clean and corrupted labels are counted apart") {
         Approx(record->accuracy));
 }
 
+TEST_CASE("Held-out images are evaluated and never trained on") {
+  CellConfig config = tiny_config();
+  config.corruption = data::Corruption::none;
+  config.dataset.train_size = 30;
+  Trainer plain(config, tiny_task(config));
+  const Trace expected = train(plain);
+  config.dataset.held_out = 10;
+  TrainingTask task = tiny_task(config);
+  const auto source = DataSource::synthetic(64, 30);
+  task.held_out = source.held_out(config);
+  CHECK(task.held_out.labels.values<int>() ==
+        source.raw().train.labels.slice_items(30, 10).values<int>());
+  Trainer trainer(config, task);
+  while (!trainer.epoch_ended()) trainer.step();
+  const auto record = trainer.finish_epoch();
+  REQUIRE(record->held_out);
+  CHECK(record->held_out->size == 10);
+  CHECK(epoch_record(to_json(*record)).held_out->correct == record->held_out->correct);
+  Trainer whole(config, task);
+  CHECK(train(whole).weights == expected.weights);
+
+  config.dataset.held_out = 9;
+  CHECK_THROWS_WITH(Trainer(config, task), Catch::Matchers::Contains("10 held-out"));
+  config.corruption = data::Corruption::random_labels;
+  CHECK_THROWS_WITH(source.held_out(config), Catch::Matchers::Contains("true labels"));
+}
+
+TEST_CASE("Flips and rotations change what is trained on, and the run stays resumable") {
+  const auto final_weights = [](const CellConfig& config) {
+    Trainer trainer = make(config);
+    return train(trainer).weights;
+  };
+  CellConfig config = tiny_config();
+  config.random_crop = false;
+  const auto plain = final_weights(config);
+  config.flip = true;
+  const auto flipped = final_weights(config);
+  config.rotation = 25;
+  const auto rotated = final_weights(config);
+  CHECK(plain != flipped);
+  CHECK(flipped != rotated);
+  CHECK(rotated == final_weights(config));
+}
+
 TEST_CASE("The corruption stays when only the run's seed changes") {
   CellConfig config = tiny_config();
   const auto labels = tiny_task(config).data.train.labels.values<int>();
