@@ -50,9 +50,12 @@ DataConfig DataSource::describe(const DataConfig& sizes) const {
   return config;
 }
 
+data::TrainTest DataSource::first(std::int64_t train_size, std::int64_t test_size) const {
+  return {data::first(raw_.train, train_size), data::first(raw_.test, test_size)};
+}
+
 data::TrainTest DataSource::load(const CellConfig& config) const {
-  const data::TrainTest cut{data::first(raw_.train, config.dataset.train_size),
-                            data::first(raw_.test, config.dataset.test_size)};
+  const data::TrainTest cut = first(config.dataset.train_size, config.dataset.test_size);
   if (config.corruption == data::Corruption::none) return cut;
   return data::corrupt(cut, {.corruption = config.corruption,
                              .probability = config.corruption_probability,

@@ -20,6 +20,8 @@ class DataSource {
 
   /// The first images of both splits, and those held out. Throws (usage) when there are fewer.
   DataConfig describe(const DataConfig& sizes) const;
+  /// The first images of both splits, as they are.
+  data::TrainTest first(std::int64_t train_size, std::int64_t test_size) const;
   /// The images a cell trains on, its corruption applied.
   data::TrainTest load(const CellConfig& config) const;
   /// The training images that follow those; empty without any.

@@ -86,13 +86,7 @@ std::optional<FinishedCell> find_kept(const fs::path& folder, const CellConfig& 
   if (!fs::exists(path)) return std::nullopt;
   const json compact = read_json(path);
   FinishedCell cell = finished_cell(compact, path.string());
-  std::string keys;
-  for (const std::string& line : differences(to_json(config), compact["config"])) {
-    keys += "\n  " + line;
-  }
-  if (!keys.empty()) {
-    fail(ErrorKind::data, path.string(), " is not the result this file is named for:", keys);
-  }
+  check_kept(path, to_json(config), compact);
   return cell;
 }
 
@@ -101,7 +95,14 @@ void keep_result(const fs::path& folder, const CellConfig& config, const fs::pat
   write_file_atomically(kept_path(folder, config), compact_result(run_folder).dump() + "\n");
 }
 
-std::vector<FinishedCell> kept_results(const fs::path& folder) {
+void check_kept(const fs::path& path, const json& expected, const json& compact) {
+  std::string keys;
+  for (const std::string& line : differences(expected, compact.at("config"))) keys += "\n  " + line;
+  if (keys.empty()) return;
+  fail(ErrorKind::data, path.string(), " is not the result this file is named for:", keys);
+}
+
+std::vector<std::pair<fs::path, json>> kept_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     fail(ErrorKind::data, folder.string(), ": no such folder of kept results");
   }
@@ -110,8 +111,16 @@ std::vector<FinishedCell> kept_results(const fs::path& folder) {
     if (entry.path().extension() == ".json") paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
+  std::vector<std::pair<fs::path, json>> files;
+  for (const fs::path& path : paths) files.emplace_back(path, read_json(path));
+  return files;
+}
+
+std::vector<FinishedCell> kept_results(const fs::path& folder) {
   std::vector<FinishedCell> cells;
-  for (const fs::path& path : paths) cells.push_back(finished_cell(read_json(path), path.string()));
+  for (const auto& [path, compact] : kept_files(folder)) {
+    cells.push_back(finished_cell(compact, path.string()));
+  }
   return cells;
 }
 

@@ -2,18 +2,32 @@
 // theorem, a norm. A measurement is stored like a training run, and computed once.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <shatter/core/device.h>
 #include <shatter/data/randomize.h>
 #include <shatter/experiments/harness/options.h>
 #include <shatter/experiments/harness/progress.h>
-#include <shatter/experiments/harness/quantity_table.h>
+#include <shatter/experiments/harness/statistics.h>
+#include <shatter/experiments/harness/verdict.h>
 #include <nlohmann/json.hpp>
 
 namespace shatter::experiments {
+
+/// A number a measurement yields, and how it is judged.
+struct Quantity {
+  std::string name;   ///< its key in Measured::numbers: "test_error"
+  std::string title;  ///< as printed, with its unit: "test error, %"
+  std::string format = "%.2f";
+  std::optional<double> paper = {};  ///< the published value, printed beside ours
+  std::optional<Interval> accepted =
+      {};  ///< where the mean must lie at full size; ends may be infinite
+  std::optional<Interval> quick = {};  ///< where it must lie in quick, reduced and synthetic runs
+};
 
 /// Numbers by name, and curves: columns of equal length by name ({"gamma": [...], "norm": [...]}).
 struct Measured {
@@ -26,13 +40,21 @@ struct MeasurementContext {
   nlohmann::json parameters;  ///< the row's, with what the command line changed
   std::uint64_t seed = 1;
   data::TrainTest
-      data;  ///< cut to parameters train_size and test_size; empty for rows without data
-  int threads = 1;
-  std::string label;             ///< what progress calls it
+      data;           ///< cut to parameters train_size and test_size; empty for rows without data
+  int threads = 1;    ///< cpu_context() already has as many
+  Device device;      ///< the CPU unless the row can use a GPU
+  std::string label;  ///< what progress calls it
   Progress* progress = nullptr;  ///< may be null
   /// True: save what is needed to go on and return nothing.
   std::function<bool()> stop;
-  std::filesystem::path folder;  ///< of its own, for files that let an interrupted one go on
+  /// Exists, and is its own: for files that let an interrupted one go on. Removed at the end.
+  std::filesystem::path folder;
+
+  bool stopped() const { return stop && stop(); }
+  /// Says that `part` in [0, 1] is done, and what is done now.
+  void show(double part, const std::string& what) const {
+    if (progress) progress->update(label, part, what);
+  }
 };
 
 /// What it needs, known before it starts: programs print it, and refuse what does not fit.
@@ -41,15 +63,17 @@ struct Need {
 };
 
 struct MeasurementRow {
-  std::string name;     ///< "mnist/pixels": what --rows matches
-  std::string title;    ///< as printed: "MNIST, pixels"
-  std::string dataset;  ///< "mnist", "cifar10", or "" for none
+  std::string name;          ///< "mnist/pixels": what --rows matches
+  std::string title;         ///< as printed: "MNIST, pixels"
+  std::string dataset = {};  ///< "mnist", "cifar10", or "" for none
   /// Everything that changes the numbers but data, seed, device and precision. The keys train_size
   /// and test_size, where present, cut the data; --set KEY=VALUE changes any.
-  nlohmann::json full, quick;
-  bool seeded = false;  ///< has random parts: runs for every seed
-  std::vector<Quantity> quantities;
-  std::function<Need(const nlohmann::json& parameters)> need;  ///< may be empty
+  nlohmann::json full = {}, quick = {};
+  bool seeded = false;             ///< has random parts: runs for every seed
+  bool gpu = false;                ///< computes on context.device; others take the CPU only
+  std::string precision = "fp64";  ///< what it computes in
+  std::vector<Quantity> quantities = {};
+  std::function<Need(const nlohmann::json& parameters)> need = {};  ///< may be empty
   /// Empty when stopped. Deterministic in parameters, seed and data, whatever the threads.
   std::function<std::optional<Measured>(const MeasurementContext&)> compute;
 };
@@ -61,6 +85,7 @@ struct MeasurementProgram {
 };
 
 /// Runs the program as its options say; the exit code. Results go to stdout, all else to stderr.
+/// Measurements run one after the other: --jobs and --checkpoint-every change nothing.
 int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv);
 
 }  // namespace shatter::experiments

@@ -39,6 +39,7 @@ struct Parser {
   CLI::App app;
   Options options;
   std::string resume = "auto", interval;
+  std::vector<std::string> sets;
   bool version = false;
 
   template <class T>
@@ -90,6 +91,11 @@ void Parser::add_what() {
   number("--train-size", options.train_size, "the first N training images, marked reduced")
       ->group(group);
   number("--test-size", options.test_size, "the first N test images, marked reduced")->group(group);
+  app.add_option("--set", sets, "change a parameter of the selected measurements, marked")
+      ->option_text("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
   app.add_flag("--dry-run", options.dry_run,
                "list cells, steps, bytes and estimated time; write nothing")
       ->group(group);
@@ -181,7 +187,8 @@ std::string unknown(const CLI::App& app, const std::string& word) {
 }  // namespace
 
 ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::string>& arguments) {
-  Parser parser{.app = CLI::App(program.summary, program.name), .options = {}, .interval = {}};
+  Parser parser{
+      .app = CLI::App(program.summary, program.name), .options = {}, .interval = {}, .sets = {}};
   CLI::App& app = parser.app;
   app.set_help_flag("-h,--help", "this text")->group("Output");
   app.allow_extras();
@@ -214,6 +221,12 @@ ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::s
   if (!parser.interval.empty()) {
     const std::string fault = parse_interval(parser.interval, options.checkpoint_every);
     if (!fault.empty()) return refuse("--checkpoint-every: " + fault);
+  }
+  for (const std::string& word : parser.sets) {
+    const std::size_t equals = word.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      return refuse("--set " + word + ": write KEY=VALUE");
+    options.set.emplace_back(word.substr(0, equals), word.substr(equals + 1));
   }
   if (!options.into.empty() && options.report.empty()) return refuse("--into goes with --report");
   return {options, std::nullopt, {}};

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace shatter::experiments {
@@ -28,6 +29,8 @@ struct Options {
   std::uint64_t seed = 1;
   std::optional<int> seeds;  ///< default: 3, with quick 1
   std::optional<std::int64_t> epochs, batch, train_size, test_size;
+  /// Parameters of measurements and their new values, as typed.
+  std::vector<std::pair<std::string, std::string>> set;
   std::string rows = "*";  ///< globs, separated by commas
   bool quick = false;
   bool synthetic = false;

@@ -2,13 +2,11 @@
 #include <shatter/experiments/harness/program.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
-#include <thread>
 
-#include <shatter/core/file.h>
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/interrupt.h>
+#include <shatter/experiments/harness/launch.h>
 #include <shatter/experiments/harness/plan.h>
 #include <shatter/experiments/harness/report.h>
 #include <shatter/experiments/harness/sweep.h>
@@ -17,18 +15,7 @@
 
 namespace shatter::experiments {
 
-namespace fs = std::filesystem;
-
 namespace {
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name"))
-      return line.substr(std::min(line.size(), line.find(':') + 2));
-  }
-  return "CPU";
-}
 
 Device chosen_device(const Options& options) {
   const Device device = Device::parse(options.device);
@@ -37,30 +24,6 @@ Device chosen_device(const Options& options) {
          ": the CPU computes in fp32 only; tf32 and bf16 are for GPUs");
   }
   return device;
-}
-
-DataSource open_data(const TableProgram& program, const Options& options, Progress& progress) {
-  const fs::path folder = data::data_folder(options.data);
-  const bool absent = !options.synthetic && options.quick && options.data.empty() &&
-                      !DataSource::available("cifar10", folder);
-  if (absent) progress.say("no CIFAR-10 in " + folder.string() + ": drawing images instead");
-  if (!options.synthetic && !absent) return DataSource::open("cifar10", folder);
-  return DataSource::synthetic(synthetic_train(program, options).size,
-                               synthetic_test(program, options).size);
-}
-
-RunSettings run_settings(const Options& options, Device device, const DataSource& source) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return {.runs = options.out / "runs",
-          .keep = options.keep,
-          .resume = options.resume,
-          .checkpoint_every = options.checkpoint_every,
-          .device = device,
-          .threads = options.threads > 0 ? options.threads : cores,
-          .device_name = device.is_cpu() ? cpu_name() : device.name(),
-          .provenance = source.provenance(),
-          .progress = nullptr,
-          .stop = [] { return Interrupt::signal() != 0; }};
 }
 
 std::vector<RowReport> reports(const Plan& plan, const std::vector<Outcome>& outcomes) {
@@ -86,19 +49,9 @@ std::vector<RowReport> reports(const Plan& plan, const std::vector<Outcome>& out
   return rows;
 }
 
-void write_reports(const fs::path& folder, const Table& table) {
-  fs::create_directories(folder);
-  write_file_atomically(folder / "table.md", render(table, Format::markdown));
-  write_file_atomically(folder / "table.csv", render(table, Format::csv));
-  write_file_atomically(folder / "table.tex", render(table, Format::latex));
-}
-
 int status_of(const std::vector<Outcome>& outcomes, const Table& table, const Options& options,
               Progress& progress) {
-  if (const int signal = Interrupt::signal()) {
-    progress.say("interrupted and saved: the same command goes on from here");
-    return 128 + signal;
-  }
+  if (const int status = interrupted_status(progress)) return status;
   std::vector<ErrorKind> failures;
   for (const Outcome& outcome : outcomes) {
     const bool failed = outcome.status == Outcome::Status::failed;
@@ -118,18 +71,18 @@ Table final_table(const TableProgram& program, const Plan& plan,
                   const std::vector<Outcome>& outcomes, const RunSettings& settings,
                   const Options& options, const std::string& command) {
   Table table{.title = program.title, .rows = reports(plan, outcomes), .footer = {}};
-  std::vector<FinishedCell> cells;
-  for (const RowReport& row : table.rows)
-    cells.insert(cells.end(), row.cells.begin(), row.cells.end());
-  if (cells.empty()) {
-    cells.push_back({.config = plan.base.front(),
-                     .result = {},
-                     .commit = build_info().commit,
-                     .device = settings.device_name,
-                     .provenance = settings.provenance,
-                     .threads = settings.threads});
+  std::vector<Origin> origins;
+  for (const RowReport& row : table.rows) {
+    for (const FinishedCell& cell : row.cells) origins.push_back(origin(cell));
   }
-  table.footer = footer(cells, options.precision, command);
+  if (origins.empty()) {
+    origins.push_back({.commit = build_info().commit,
+                       .device = settings.device_name,
+                       .threads = settings.threads,
+                       .data = plan.base.front().dataset.name,
+                       .provenance = settings.provenance});
+  }
+  table.footer = footer(origins, options.precision, command);
   return table;
 }
 
@@ -140,25 +93,19 @@ int report(const TableProgram& program, const Options& options) {
     all += (all.empty() ? "" : "\n") + text;
     if (table.title == program.title + ", full size") full_size = text;
   }
-  if (options.into.empty()) {
-    std::cout << all;
-    return exit_done;
-  }
-  const std::string document = read_file(options.into), name = program.info.name;
-  const bool whole = document.find("<!-- " + name + "-full-size:begin -->") == std::string::npos;
-  write_file_atomically(options.into,
-                        whole ? replace_section(document, name, all)
-                              : replace_section(document, name + "-full-size", full_size));
-  return exit_done;
+  return put_report(options, program.info.name, all, full_size);
 }
 
 int run(const TableProgram& program, const Options& options, const std::string& command) {
+  check(options.set.empty(), "--set ", options.set.empty() ? "" : options.set.front().first, ": ",
+        program.info.name, " trains, and has no parameters but its options");
   if (!options.report.empty()) return report(program, options);
   const Device device = chosen_device(options);
   Progress progress(std::cerr, Progress::settle(options.progress));
-  const DataSource source = open_data(program, options, progress);
+  const DataSource source = open_data("cifar10", options, synthetic_train(program, options).size,
+                                      synthetic_test(program, options).size, progress);
   const Plan plan = make_plan(program, options, source, device);
-  RunSettings settings = run_settings(options, device, source);
+  RunSettings settings = run_settings(options, device, source.provenance());
   settings.progress = &progress;
   if (options.dry_run) {
     std::cout << describe_plan(plan, settings, source, options.jobs);
@@ -172,7 +119,7 @@ int run(const TableProgram& program, const Options& options, const std::string& 
       cells,
       {.run = settings, .jobs = options.jobs, .fail_fast = options.fail_fast, .finished = {}});
   const Table table = final_table(program, plan, outcomes, settings, options, command);
-  write_reports(options.out / "reports" / program.info.name, table);
+  write_reports(options, program.info.name, [&](Format format) { return render(table, format); });
   std::cout << render(table, options.format) << std::flush;
   return status_of(outcomes, table, options, progress);
 }
@@ -180,21 +127,9 @@ int run(const TableProgram& program, const Options& options, const std::string& 
 }  // namespace
 
 int run_table(const TableProgram& program, int argc, const char* const* argv) {
-  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  try {
-    const ParsedOptions parsed = parse_options(program.info, arguments);
-    if (parsed.exit_code) {
-      (*parsed.exit_code == exit_done ? std::cout : std::cerr) << parsed.text;
-      return *parsed.exit_code;
-    }
-    return run(program, parsed.options, command_line(program.info.name, arguments));
-  } catch (const Error& error) {
-    std::cerr << program.info.name << ": " << error.what() << "\n";
-    return exit_code(error.kind());
-  } catch (const std::exception& error) {
-    std::cerr << program.info.name << ": unexpected: " << error.what() << "\n";
-    return exit_unexpected;
-  }
+  return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
+    return run(program, options, command);
+  });
 }
 
 TrainingTask paper_task(const CellConfig& config, const data::TrainTest& data) {

@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include <shatter/experiments/harness/text_table.h>
 
 namespace shatter::experiments {
 namespace {
@@ -19,12 +20,6 @@ double steady_seconds() {
 std::size_t terminal_width() {
   winsize size{};
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
 }
 
 }  // namespace
@@ -70,16 +65,31 @@ void Progress::set_cells(std::int64_t total) {
 void Progress::begin(const std::string& cell, std::int64_t images) {
   const std::lock_guard lock(mutex_);
   const double now = clock_();
-  running_[cell] = {
-      .latest = {.images = images}, .begin = now, .last_line = now, .first_images = images};
+  running_[cell] = {.latest = {.images = images},
+                    .begin = now,
+                    .last_line = now,
+                    .first_images = images,
+                    .what = {}};
 }
 
 void Progress::update(const std::string& cell, const CellProgress& progress) {
   const std::lock_guard lock(mutex_);
   const auto found = running_.find(cell);
   if (found == running_.end()) return;
-  Running& running = found->second;
-  running.latest = progress;
+  found->second.latest = progress;
+  show(cell, found->second);
+}
+
+void Progress::update(const std::string& cell, double part, const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  const auto found = running_.find(cell);
+  if (found == running_.end()) return;
+  found->second.part = part;
+  found->second.what = what;
+  show(cell, found->second);
+}
+
+void Progress::show(const std::string& cell, Running& running) {
   const double now = clock_();
   if (mode_ == ProgressMode::plain && now - running.last_line >= interval_) {
     running.last_line = now;
@@ -107,6 +117,12 @@ void Progress::say(const std::string& line) {
 std::string Progress::describe(const std::string& cell, const Running& running) const {
   const CellProgress& p = running.latest;
   const double seconds = std::max(1e-9, clock_() - running.begin);
+  if (!running.what.empty()) {
+    const std::string line =
+        cell + ": " + running.what + ", " + fixed(100 * running.part, 0) + " %";
+    if (running.part <= 0) return line;
+    return line + ", about " + duration(seconds * (1 - running.part) / running.part) + " left";
+  }
   const double rate = static_cast<double>(p.images - running.first_images) / seconds;
   std::string line = cell + ": epoch " + std::to_string(std::min(p.epoch + 1, p.epochs)) + "/" +
                      std::to_string(p.epochs) + ", loss " + fixed(p.loss, 4) + ", training " +
@@ -121,7 +137,7 @@ void Progress::draw_bar(const std::string& cell, const Running& running) {
   constexpr int width = 20;
   const CellProgress& p = running.latest;
   const double part =
-      p.total > 0 ? static_cast<double>(p.images) / static_cast<double>(p.total) : 0;
+      p.total > 0 ? static_cast<double>(p.images) / static_cast<double>(p.total) : running.part;
   const int filled = std::clamp(static_cast<int>(part * width), 0, width);
   std::string line = "[" + std::to_string(ended_) + "/" + std::to_string(cells_) + "] " +
                      std::string(std::size_t(filled), '#') +

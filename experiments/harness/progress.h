@@ -34,6 +34,8 @@ class Progress {
   /// A cell begins, having done `images` in earlier sessions.
   void begin(const std::string& cell, std::int64_t images);
   void update(const std::string& cell, const CellProgress& progress);
+  /// For work that is not training: the part done, in [0, 1], and what it does ("Cholesky").
+  void update(const std::string& cell, double part, const std::string& what);
   /// A cell ends; `line` is printed in every mode but none.
   void end(const std::string& cell, const std::string& line);
   /// A message; printed in every mode but none.
@@ -44,7 +46,10 @@ class Progress {
     CellProgress latest;
     double begin = 0, last_line = 0;
     std::int64_t first_images = 0;
+    double part = 0;   ///< of work that is not training
+    std::string what;  ///< empty for training
   };
+  void show(const std::string& cell, Running& running);
   std::string describe(const std::string& cell, const Running& running) const;
   void draw_bar(const std::string& cell, const Running& running);
   void write_line(const std::string& line);

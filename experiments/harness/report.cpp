@@ -58,7 +58,7 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
   Table table{.title = program.title + (mark.empty() ? ", full size" : ", " + mark),
               .rows = {},
               .footer = {}};
-  std::vector<FinishedCell> all;
+  std::vector<Origin> all;
   std::string rows;
   std::size_t seeds = 0;
   for (const Row& row : program.rows) {
@@ -70,7 +70,7 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
     std::sort(cells.begin(), cells.end(), [](const FinishedCell& a, const FinishedCell& b) {
       return a.config.seed < b.config.seed;
     });
-    all.insert(all.end(), cells.begin(), cells.end());
+    for (const FinishedCell& cell : cells) all.push_back(origin(cell));
     seeds = std::max(seeds, cells.size());
     rows += (rows.empty() ? "" : ",") + row.name;
     const int n = static_cast<int>(cells.size());
@@ -78,7 +78,7 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
     table.rows.push_back(make_report(row, config, std::move(cells), {}, n));
   }
   const bool every = table.rows.size() == program.rows.size();
-  const CellConfig& config = all.front().config;
+  const CellConfig& config = table.rows.front().config;
   table.footer =
       footer(all, config.precision,
              command(program, mark, table.rows.front().row, config, seeds, every ? "" : rows));
@@ -87,14 +87,22 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
 
 }  // namespace
 
-std::vector<std::string> footer(const std::vector<FinishedCell>& results,
-                                const std::string& precision, const std::string& command) {
+Origin origin(const FinishedCell& cell) {
+  return {.commit = cell.commit,
+          .device = cell.device,
+          .threads = cell.threads,
+          .data = cell.config.dataset.name,
+          .provenance = cell.provenance};
+}
+
+std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
+                                const std::string& command) {
   std::set<std::string> commits, devices, sources, provenances;
-  for (const FinishedCell& cell : results) {
-    commits.insert(cell.commit);
-    devices.insert(cell.device + ", " + std::to_string(cell.threads) + " threads");
-    sources.insert(cell.config.dataset.name);
-    if (!cell.provenance.empty()) provenances.insert(cell.provenance);
+  for (const Origin& result : results) {
+    commits.insert(result.commit);
+    devices.insert(result.device + ", " + std::to_string(result.threads) + " threads");
+    sources.insert(result.data);
+    if (!result.provenance.empty()) provenances.insert(result.provenance);
   }
   std::vector<std::string> lines = {"commit: " + joined(commits), "device: " + joined(devices),
                                     "precision: " + precision, "data: " + joined(sources)};

@@ -19,16 +19,6 @@ namespace {
 /// A minibatch loss is written every so many steps.
 constexpr std::int64_t loss_every = 10;
 
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -36,16 +26,6 @@ std::string utc_now() {
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return stamp;
-}
-
-json session(const RunSettings& settings, std::int64_t first_step) {
-  const BuildInfo build = build_info();
-  json entry = {{"started", utc_now()},       {"first_step", first_step},
-                {"version", build.version},   {"commit", build.commit},
-                {"compiler", build.compiler}, {"device", settings.device_name},
-                {"threads", settings.threads}};
-  if (!settings.provenance.empty()) entry["provenance"] = settings.provenance;
-  return entry;
 }
 
 /// One session of one run.
@@ -86,7 +66,9 @@ void Session::take_up() {
     seconds_before_ = saved->seconds;
     saved_ = true;
   }
-  folder_.add_session(session(settings_, trainer_.steps()));
+  json entry = session_entry(settings_);
+  entry["first_step"] = trainer_.steps();
+  folder_.add_session(entry);
   saved_at_ = watch_.seconds();
   if (settings_.progress) settings_.progress->begin(cell_.label, trainer_.images());
 }
@@ -100,7 +82,7 @@ std::optional<RunResult> Session::train() {
     }
     if (!trainer_.epoch_ended() && !step()) {
       const RunResult result = trainer_.diverged();
-      folder_.finish(result, seconds());
+      folder_.finish(to_json(result), seconds());
       return result;
     }
     const bool epoch_ended = trainer_.epoch_ended();
@@ -165,7 +147,7 @@ std::optional<RunResult> Session::finish() {
   const auto result = trainer_.result(settings_.stop);
   if (!result) return std::nullopt;
   save_model(trainer_.model(), (folder_.path() / "model.safetensors").string());
-  folder_.finish(*result, seconds());
+  folder_.finish(to_json(*result), seconds());
   return result;
 }
 
@@ -200,6 +182,15 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
 }
 
 }  // namespace
+
+json session_entry(const RunSettings& settings) {
+  const BuildInfo build = build_info();
+  json entry = {{"started", utc_now()},           {"version", build.version},
+                {"commit", build.commit},         {"compiler", build.compiler},
+                {"device", settings.device_name}, {"threads", settings.threads}};
+  if (!settings.provenance.empty()) entry["provenance"] = settings.provenance;
+  return entry;
+}
 
 std::string describe(const FinishedCell& cell) {
   char line[160];

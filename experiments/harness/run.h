@@ -1,6 +1,7 @@
 // Trains one cell in its folder: resuming, saving, stopping when asked, and keeping the result.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -37,6 +38,20 @@ struct Outcome {
   FinishedCell finished;                   ///< when done or diverged
   ErrorKind kind = ErrorKind::unexpected;  ///< when failed
   std::string message;
+};
+
+/// An entry of env.json: when, with what and on what this session runs.
+nlohmann::json session_entry(const RunSettings& settings);
+
+/// Seconds since it was made.
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
 /// busy: another process has the cell. Errors become Status::failed.

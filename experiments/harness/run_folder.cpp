@@ -56,8 +56,12 @@ RunFolder::~RunFolder() {
 }
 
 std::optional<RunFolder> RunFolder::open(const fs::path& runs, const CellConfig& config) {
-  const json expected = to_json(config);
-  const fs::path path = runs / folder_name(config);
+  return open(runs, folder_name(config), to_json(config));
+}
+
+std::optional<RunFolder> RunFolder::open(const fs::path& runs, const std::string& name,
+                                         const json& expected) {
+  const fs::path path = runs / name;
   std::error_code error;
   fs::create_directories(path, error);
   if (error) fail(ErrorKind::data, path.string(), ": cannot make the folder: ", error.message());
@@ -86,6 +90,7 @@ void RunFolder::start_over() {
                            "model.safetensors", "metrics.jsonl", "env.json"}) {
     fs::remove(path_ / name);
   }
+  fs::remove_all(work_path());
 }
 
 void RunFolder::add_session(const json& session) {
@@ -157,10 +162,10 @@ std::optional<RunFolder::Saved> RunFolder::load() {
   return saved;
 }
 
-void RunFolder::finish(const RunResult& result, double seconds) {
+void RunFolder::finish(const json& result, double seconds) {
   if (metrics_ >= 0 && ::fsync(metrics_) != 0) refuse(path_ / "metrics.jsonl", "cannot sync");
   write_file_atomically(path_ / "timing.json", json{{"seconds", seconds}}.dump() + "\n");
-  write_file_atomically(path_ / "result.json", to_json(result).dump(2) + "\n");
+  write_file_atomically(path_ / "result.json", result.dump(2) + "\n");
 }
 
 }  // namespace shatter::experiments

@@ -6,6 +6,7 @@
 //   model.safetensors       the weights alone, as PyTorch names and lays them out
 //   result.json             written last: the run is done (or diverged)
 //   timing.json             wall times, apart from everything that is compared
+//   work/                   what an interrupted measurement goes on from
 //   lock                    held while a process works here
 #pragma once
 
@@ -27,6 +28,9 @@ class RunFolder {
   /// Creates and locks runs/<folder_name(config)>. Empty when another process holds it. Throws
   /// (data) when its config.json differs, naming the keys, or the system refuses.
   static std::optional<RunFolder> open(const std::filesystem::path& runs, const CellConfig& config);
+  /// The same with runs/<name> for any configuration.
+  static std::optional<RunFolder> open(const std::filesystem::path& runs, const std::string& name,
+                                       const nlohmann::json& config);
   RunFolder(RunFolder&& other) noexcept;
   RunFolder& operator=(RunFolder&&) = delete;
   ~RunFolder();
@@ -50,9 +54,11 @@ class RunFolder {
   /// emptied. Throws (data), saying how to go on, for a damaged file.
   std::optional<Saved> load();
   /// timing.json, then result.json.
-  void finish(const RunResult& result, double seconds);
+  void finish(const nlohmann::json& result, double seconds);
 
   std::filesystem::path checkpoint_path() const { return path_ / "checkpoint.safetensors"; }
+  /// For what a measurement needs to go on.
+  std::filesystem::path work_path() const { return path_ / "work"; }
 
  private:
   RunFolder(std::filesystem::path path, int lock, std::string hash);
@@ -77,6 +83,12 @@ struct FinishedCell {
 nlohmann::json compact_result(const std::filesystem::path& run_folder);
 /// Throws (data) naming `where` for anything else.
 FinishedCell finished_cell(const nlohmann::json& compact, const std::string& where);
+/// Throws (data) unless `compact` holds the configuration its file is named for.
+void check_kept(const std::filesystem::path& path, const nlohmann::json& expected,
+                const nlohmann::json& compact);
+/// Every JSON file in `folder` and below with its content, by name; throws (data) without a folder.
+std::vector<std::pair<std::filesystem::path, nlohmann::json>> kept_files(
+    const std::filesystem::path& folder);
 /// Reads JSON; throws (data) naming the path.
 nlohmann::json read_json(const std::filesystem::path& path);
 

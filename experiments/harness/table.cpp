@@ -2,11 +2,10 @@
 #include <shatter/experiments/harness/table.h>
 
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include <shatter/experiments/harness/progress.h>
-#include <shatter/experiments/harness/quantity_table.h>
+#include <shatter/experiments/harness/text_table.h>
 
 namespace shatter::experiments {
 
@@ -14,20 +13,8 @@ using nlohmann::json;
 
 namespace {
 
-std::string fixed(double value, int digits = 2) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 std::string signed_fixed(double value) {
   return (value >= 0 ? "+" : "") + fixed(value);
-}
-
-std::string shortest(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
 }
 
 bool same_size(const CellConfig& a, const CellConfig& b) {
@@ -69,20 +56,9 @@ std::vector<std::string> entries(const RowReport& r, const char* plus_minus) {
       r.cells.empty() ? "-" : duration(r.seconds)};
 }
 
-std::string markdown(const Table& table) {
-  std::string text = "**" + table.title + "**\n\n|", rule = "|";
-  for (const std::string& name : columns()) {
-    text += " " + name + " |";
-    rule += "---|";
-  }
-  text += "\n" + rule + "\n";
-  for (const RowReport& row : table.rows) {
-    text += "|";
-    for (const std::string& entry : entries(row, " ± ")) text += " " + entry + " |";
-    text += "\n";
-  }
-  text += "\n";
-  for (const std::string& line : table.footer) text += "- " + line + "\n";
+TextTable text_table(const Table& table, const char* plus_minus) {
+  TextTable text{.title = table.title, .columns = columns(), .rows = {}, .footer = table.footer};
+  for (const RowReport& row : table.rows) text.rows.push_back(entries(row, plus_minus));
   return text;
 }
 
@@ -139,58 +115,43 @@ json row_json(const RowReport& r) {
   return row;
 }
 
-std::string csv(const Table& table) {
-  std::string text =
-      "row,model,crop,weight_decay,random_labels,mark,train_mean,train_deviation,train_paper,"
-      "test_mean,test_deviation,test_half_width_95,test_paper,difference,judgement,train_size,"
-      "test_size,batch,learning_rate,epochs,seeds,diverged,seconds\n";
+TextTable csv_table(const Table& table) {
+  TextTable text{.title = {},
+                 .columns = {"row",           "model",      "crop",           "weight_decay",
+                             "random_labels", "mark",       "train_mean",     "train_deviation",
+                             "train_paper",   "test_mean",  "test_deviation", "test_half_width_95",
+                             "test_paper",    "difference", "judgement",      "train_size",
+                             "test_size",     "batch",      "learning_rate",  "epochs",
+                             "seeds",         "diverged",   "seconds"},
+                 .rows = {},
+                 .footer = {}};
   const auto plain = [](double value) { return std::isfinite(value) ? fixed(value, 4) : ""; };
   for (const RowReport& r : table.rows) {
-    const std::vector<std::string> fields = {
-        r.row.name,
-        r.row.model,
-        yes(r.row.random_crop),
-        yes(r.row.weight_decay),
-        yes(r.row.random_labels),
-        r.mark,
-        plain(r.train.mean),
-        plain(r.train.deviation),
-        fixed(r.row.paper.train),
-        plain(r.test.mean),
-        plain(r.test.deviation),
-        plain(r.test.half_width),
-        fixed(r.row.paper.test),
-        r.mark.empty() ? plain(r.test.mean - r.row.paper.test) : "",
-        r.judgement(),
-        std::to_string(r.config.dataset.train_size),
-        std::to_string(r.config.dataset.test_size),
-        std::to_string(r.config.batch),
-        shortest(r.config.learning_rate),
-        plain(r.epochs),
-        std::to_string(r.cells.size()),
-        std::to_string(r.diverged),
-        plain(r.seconds)};
-    for (std::size_t i = 0; i < fields.size(); ++i) text += (i ? "," : "") + csv_field(fields[i]);
-    text += "\n";
+    text.rows.push_back({r.row.name,
+                         r.row.model,
+                         yes(r.row.random_crop),
+                         yes(r.row.weight_decay),
+                         yes(r.row.random_labels),
+                         r.mark,
+                         plain(r.train.mean),
+                         plain(r.train.deviation),
+                         fixed(r.row.paper.train),
+                         plain(r.test.mean),
+                         plain(r.test.deviation),
+                         plain(r.test.half_width),
+                         fixed(r.row.paper.test),
+                         r.mark.empty() ? plain(r.test.mean - r.row.paper.test) : "",
+                         r.judgement(),
+                         std::to_string(r.config.dataset.train_size),
+                         std::to_string(r.config.dataset.test_size),
+                         std::to_string(r.config.batch),
+                         shortest(r.config.learning_rate),
+                         plain(r.epochs),
+                         std::to_string(r.cells.size()),
+                         std::to_string(r.diverged),
+                         plain(r.seconds)});
   }
   return text;
-}
-
-std::string latex(const Table& table) {
-  std::string text = "% " + table.title + "\n";
-  for (const std::string& line : table.footer) text += "% " + line + "\n";
-  text += "\\begin{tabular}{llllrrrrrlrrrrrl}\n\\hline\n";
-  const auto add = [&](const std::vector<std::string>& fields, bool math) {
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      const bool number = math && fields[i].find("\\pm") != std::string::npos;
-      text += (i ? " & " : "") + (number ? "$" + fields[i] + "$" : latex_escaped(fields[i]));
-    }
-    text += " \\\\\n";
-  };
-  add(columns(), false);
-  text += "\\hline\n";
-  for (const RowReport& row : table.rows) add(entries(row, " \\pm "), true);
-  return text + "\\hline\n\\end{tabular}\n";
 }
 
 }  // namespace
@@ -272,8 +233,8 @@ bool RowReport::accepted() const {
 
 std::string render(const Table& table, Format format) {
   switch (format) {
-    case Format::csv: return csv(table);
-    case Format::latex: return latex(table);
+    case Format::csv: return csv(csv_table(table));
+    case Format::latex: return latex(text_table(table, " \\pm "), "llllrrrrrlrrrrrl");
     case Format::json: {
       json object = {{"title", table.title}, {"footer", table.footer}, {"rows", json::array()}};
       for (const RowReport& row : table.rows) object["rows"].push_back(row_json(row));
@@ -281,7 +242,7 @@ std::string render(const Table& table, Format format) {
     }
     case Format::markdown: break;
   }
-  return markdown(table);
+  return markdown(text_table(table, " ± "));
 }
 
 }  // namespace shatter::experiments

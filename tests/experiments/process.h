@@ -8,6 +8,9 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <iostream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -76,4 +79,19 @@ inline Finished run_program(const std::string& program, const std::vector<std::s
   Process process(program, arguments, folder / "output");
   const int status = process.wait();
   return {status, process.out(), process.err()};
+}
+
+/// What `body` prints in this process, with the status it returns.
+inline Finished captured(const std::function<int()>& body) {
+  std::ostringstream out, err;
+  std::streambuf* const cout = std::cout.rdbuf(out.rdbuf());
+  std::streambuf* const cerr = std::cerr.rdbuf(err.rdbuf());
+  const int status = body();
+  std::cout.rdbuf(cout);
+  std::cerr.rdbuf(cerr);
+  return {status, out.str(), err.str()};
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }

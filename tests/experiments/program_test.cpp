@@ -1,9 +1,7 @@
 // The real table1: exit codes, stdout and stderr, bad input, dry runs.
 #include <shatter/experiments/harness/program.h>
 
-#include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tests/experiments/process.h"
 #include "tests/experiments/tiny_run.h"
@@ -22,10 +20,6 @@ Finished tiny(const std::filesystem::path& out, std::vector<std::string> more) {
                                         "1",           "--out",        out.string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return run_program(table1, arguments);
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::vector<std::filesystem::path> run_folders(const std::filesystem::path& out) {
@@ -115,6 +109,8 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   fails({"--epoch", "3"}, 2, "did you mean --epochs?");
   fails({"--synthetic", "--rows", "nothing*"}, 2, "inception/crop+wd");
   fails({"--synthetic", "--device", "gpu"}, 2, "gpu");
+  fails({"--synthetic", "--set", "epochs=3"}, 2, "--set epochs");
+  fails({"--synthetic", "--set", "epochs"}, 2, "KEY=VALUE");
   std::string why;
   if (cuda_device_count(&why) == 0) fails({"--synthetic", "--device", "cuda"}, 4, why);
   fails({"--synthetic", "--device", "cpu", "--precision", "bf16"}, 4, "fp32 only");
@@ -153,16 +149,10 @@ TEST_CASE("A damaged run folder fails its cell, not the others") {
 
 namespace {
 
-/// run_table in this process with what it prints on stdout.
 Finished run_here(const TableProgram& program, std::vector<const char*> arguments) {
-  std::ostringstream out, err;
-  std::streambuf* const cout = std::cout.rdbuf(out.rdbuf());
-  std::streambuf* const cerr = std::cerr.rdbuf(err.rdbuf());
   arguments.insert(arguments.begin(), "tiny");
-  const int status = run_table(program, static_cast<int>(arguments.size()), arguments.data());
-  std::cout.rdbuf(cout);
-  std::cerr.rdbuf(cerr);
-  return {status, out.str(), err.str()};
+  return captured(
+      [&] { return run_table(program, static_cast<int>(arguments.size()), arguments.data()); });
 }
 
 Row tiny_row(const std::string& name, double learning_rate) {

@@ -1,0 +1,106 @@
+// The shared frame of all programs.
+#include <shatter/experiments/harness/launch.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include <shatter/core/file.h>
+#include <shatter/experiments/harness/exit_code.h>
+#include <shatter/experiments/harness/interrupt.h>
+#include <shatter/experiments/harness/report.h>
+
+namespace shatter::experiments {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name"))
+      return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return "CPU";
+}
+
+}  // namespace
+
+int launch(const ProgramInfo& program, int argc, const char* const* argv,
+           const std::function<int(const Options&, const std::string& command)>& body) {
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  try {
+    const ParsedOptions parsed = parse_options(program, arguments);
+    if (parsed.exit_code) {
+      (*parsed.exit_code == exit_done ? std::cout : std::cerr) << parsed.text;
+      return *parsed.exit_code;
+    }
+    return body(parsed.options, command_line(program.name, arguments));
+  } catch (const Error& error) {
+    std::cerr << program.name << ": " << error.what() << "\n";
+    return exit_code(error.kind());
+  } catch (const std::exception& error) {
+    std::cerr << program.name << ": unexpected: " << error.what() << "\n";
+    return exit_unexpected;
+  }
+}
+
+RunSettings run_settings(const Options& options, Device device, const std::string& provenance) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return {.runs = options.out / "runs",
+          .keep = options.keep,
+          .resume = options.resume,
+          .checkpoint_every = options.checkpoint_every,
+          .device = device,
+          .threads = options.threads > 0 ? options.threads : cores,
+          .device_name = device.is_cpu() ? cpu_name() : device.name(),
+          .provenance = provenance,
+          .progress = nullptr,
+          .stop = [] { return Interrupt::signal() != 0; }};
+}
+
+DataSource open_data(const std::string& name, const Options& options, std::int64_t synthetic_train,
+                     std::int64_t synthetic_test, Progress& progress) {
+  const fs::path folder = data::data_folder(options.data);
+  const bool absent = !options.synthetic && options.quick && options.data.empty() &&
+                      !DataSource::available(name, folder);
+  if (absent) {
+    const std::string title = name == "cifar10" ? "CIFAR-10" : name == "mnist" ? "MNIST" : name;
+    progress.say("no " + title + " in " + folder.string() + ": drawing images instead");
+  }
+  if (!options.synthetic && !absent) return DataSource::open(name, folder);
+  return DataSource::synthetic(synthetic_train, synthetic_test);
+}
+
+void write_reports(const Options& options, const std::string& program,
+                   const std::function<std::string(Format)>& render) {
+  const fs::path folder = options.out / "reports" / program;
+  fs::create_directories(folder);
+  write_file_atomically(folder / "table.md", render(Format::markdown));
+  write_file_atomically(folder / "table.csv", render(Format::csv));
+  write_file_atomically(folder / "table.tex", render(Format::latex));
+}
+
+int put_report(const Options& options, const std::string& program, const std::string& all,
+               const std::string& full_size) {
+  if (options.into.empty()) {
+    std::cout << all;
+    return exit_done;
+  }
+  const std::string document = read_file(options.into), full = program + "-full-size";
+  const bool whole = document.find("<!-- " + full + ":begin -->") == std::string::npos;
+  write_file_atomically(options.into, whole ? replace_section(document, program, all)
+                                            : replace_section(document, full, full_size));
+  return exit_done;
+}
+
+int interrupted_status(Progress& progress) {
+  const int signal = Interrupt::signal();
+  if (signal == 0) return 0;
+  progress.say("interrupted and saved: the same command goes on from here");
+  return 128 + signal;
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,37 @@
+// What every program does around its work: options in, errors and exit codes out.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <shatter/experiments/harness/data_source.h>
+#include <shatter/experiments/harness/run.h>
+
+namespace shatter::experiments {
+
+/// Parses the options, prints --help and --version, and calls `body` with them and the command line
+/// as typed; its exit code, or that of what it threw, said on stderr.
+int launch(const ProgramInfo& program, int argc, const char* const* argv,
+           const std::function<int(const Options&, const std::string& command)>& body);
+
+/// Where and how the options ask for runs; `provenance` is the data's, or empty.
+RunSettings run_settings(const Options& options, Device device, const std::string& provenance);
+
+/// The data set from the options' folder. Drawn images (so many) where --synthetic asks for them,
+/// or where it is absent from the usual folder and --quick asks for little, which is said.
+DataSource open_data(const std::string& name, const Options& options, std::int64_t synthetic_train,
+                     std::int64_t synthetic_test, Progress& progress);
+
+/// reports/<program>/table.{md,csv,tex} below --out.
+void write_reports(const Options& options, const std::string& program,
+                   const std::function<std::string(Format)>& render);
+
+/// Prints the tables of kept results, or puts them into --into: `full_size` alone where that page
+/// marks a section "<program>-full-size", else all.
+int put_report(const Options& options, const std::string& program, const std::string& all,
+               const std::string& full_size);
+
+/// 128 plus the signal that came, having said that the runs are saved; else 0.
+int interrupted_status(Progress& progress);
+
+}  // namespace shatter::experiments

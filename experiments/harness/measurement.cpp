@@ -1,0 +1,311 @@
+// From a command line to finished measurements, their table and the exit code.
+#include <shatter/experiments/harness/measurement.h>
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <set>
+
+#include <shatter/experiments/harness/exit_code.h>
+#include <shatter/experiments/harness/interrupt.h>
+#include <shatter/experiments/harness/measurement_run.h>
+#include <shatter/experiments/harness/version.h>
+
+namespace shatter::experiments {
+
+using nlohmann::json;
+
+namespace {
+
+/// Rows selected, with their parameters as the command line leaves them.
+struct Selected {
+  std::vector<MeasurementRow> rows;
+  std::vector<json> parameters;
+};
+
+std::string keys_of(const Selected& selected) {
+  std::set<std::string> keys;
+  for (const json& parameters : selected.parameters) {
+    for (const auto& [key, value] : parameters.items()) keys.insert(key);
+  }
+  std::string all;
+  for (const std::string& key : keys) all += (all.empty() ? "" : ", ") + key;
+  return all.empty() ? "none" : all;
+}
+
+/// `word` as a value of the same kind as `present`.
+json parsed(const std::string& option, const json& present, const std::string& word) {
+  if (present.is_string()) return word;
+  const json value = json::parse(word, nullptr, false);
+  const bool fits = !value.is_discarded() &&
+                    (present.is_number_integer() ? value.is_number_integer()
+                                                 : (present.is_number() && value.is_number()) ||
+                                                       present.type() == value.type());
+  check(fits, option, " ", word, ": not a value like ", present.dump());
+  return present.is_number_float() ? json(value.get<double>()) : value;
+}
+
+void set_parameter(Selected& selected, const std::string& option, const std::string& key,
+                   const std::string& word) {
+  bool known = false;
+  for (json& parameters : selected.parameters) {
+    if (!parameters.contains(key)) continue;
+    parameters[key] = parsed(option, parameters[key], word);
+    known = true;
+  }
+  check(known, option, ": no selected row has a parameter ", key, "; they have ",
+        keys_of(selected));
+}
+
+Selected select(const MeasurementProgram& program, const Options& options) {
+  Selected selected;
+  std::string names;
+  for (const MeasurementRow& row : program.rows) {
+    names += "\n  " + row.name;
+    if (!matches(row.name, options.rows)) continue;
+    selected.rows.push_back(row);
+    selected.parameters.push_back(options.quick ? row.quick : row.full);
+  }
+  check(!selected.rows.empty(), "--rows ", options.rows, " matches none of:", names);
+  const auto number = [&](const char* option, const char* key,
+                          const std::optional<std::int64_t>& value) {
+    if (value) set_parameter(selected, option, key, std::to_string(*value));
+  };
+  number("--train-size", "train_size", options.train_size);
+  number("--test-size", "test_size", options.test_size);
+  number("--epochs", "epochs", options.epochs);
+  number("--batch", "batch", options.batch);
+  for (const auto& [key, value] : options.set) {
+    set_parameter(selected, "--set " + key + "=" + value, key, value);
+  }
+  return selected;
+}
+
+Device device_of(const MeasurementRow& row, const Options& options) {
+  if (options.device == "auto" && !row.gpu) return {};
+  const Device device = Device::parse(options.device);
+  if (device.is_cuda() && !row.gpu) {
+    fail(ErrorKind::device, "--device ", options.device, ": ", row.name,
+         " is computed on the CPU only");
+  }
+  return device;
+}
+
+using Sources = std::map<std::string, DataSource>;
+
+constexpr std::int64_t synthetic_train = 2000, synthetic_test = 1000;  // of rows without a size
+
+Sources open_sources(const Selected& selected, const Options& options, Progress& progress) {
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> sizes;
+  for (std::size_t i = 0; i < selected.rows.size(); ++i) {
+    if (selected.rows[i].dataset.empty()) continue;
+    auto& [train, test] = sizes[selected.rows[i].dataset];
+    train = std::max(train, selected.parameters[i].value("train_size", synthetic_train));
+    test = std::max(test, selected.parameters[i].value("test_size", synthetic_test));
+  }
+  Sources sources;
+  for (const auto& [name, size] : sizes) {
+    sources.emplace(name, open_data(name, options, size.first, size.second, progress));
+  }
+  return sources;
+}
+
+json data_json(const DataSource& source, const json& parameters) {
+  const data::TrainTest& raw = source.raw();
+  const DataConfig data =
+      source.describe({.name = source.name(),
+                       .checksums = {},
+                       .train_size = parameters.value("train_size", raw.train.size()),
+                       .test_size = parameters.value("test_size", raw.test.size())});
+  return {{"name", data.name},
+          {"checksums", data.checksums},
+          {"train_size", data.train_size},
+          {"test_size", data.test_size}};
+}
+
+std::vector<PlannedMeasurement> make_plan(const MeasurementProgram& program,
+                                          const Selected& selected, const Options& options,
+                                          const Sources& sources) {
+  std::vector<PlannedMeasurement> plan;
+  for (std::size_t i = 0; i < selected.rows.size(); ++i) {
+    const MeasurementRow& row = selected.rows[i];
+    const auto source = sources.find(row.dataset);
+    PlannedMeasurement planned{.row = &row,
+                               .index = i,
+                               .config = {{"program", program.info.name},
+                                          {"row", row.name},
+                                          {"parameters", selected.parameters[i]},
+                                          {"precision", row.precision},
+                                          {"data", nullptr}},
+                               .label = row.name,
+                               .device = device_of(row, options),
+                               .source = source == sources.end() ? nullptr : &source->second};
+    planned.config["device"] = planned.device.is_cpu() ? "cpu" : "cuda";
+    if (planned.source) {
+      planned.config["data"] = data_json(*planned.source, selected.parameters[i]);
+    }
+    const std::string mark =
+        marks(row, selected.parameters[i], planned.source ? planned.source->name() : "");
+    const int seeds = row.seeded ? options.seeds.value_or(options.quick ? 1 : 3) : 1;
+    for (int k = 0; k < seeds; ++k) {
+      PlannedMeasurement run = planned;
+      if (row.seeded) run.config["seed"] = options.seed + std::uint64_t(k);
+      if (seeds > 1) run.label += " seed " + run.config["seed"].dump();
+      if (!mark.empty()) run.label += " (" + mark + ")";
+      plan.push_back(std::move(run));
+    }
+  }
+  return plan;
+}
+
+std::string describe_plan(const std::vector<PlannedMeasurement>& plan,
+                          const RunSettings& settings) {
+  std::string text;
+  double seconds = 0, largest = 0;
+  for (const PlannedMeasurement& planned : plan) {
+    const std::string state = state_of(planned, settings);
+    const Need need = need_of(planned);
+    if (state != "done" && state != "kept") {
+      seconds += need.seconds;
+      largest = std::max(largest, need.bytes);
+    }
+    text += folder_name(planned.config) + "  " + planned.label + "  " + state + "  " +
+            (planned.row->need ? bytes_text(need.bytes) + "  about " + duration(need.seconds)
+                               : "cost unknown") +
+            "\n";
+  }
+  return text + std::to_string(plan.size()) + " measurements; to do: at most " +
+         bytes_text(largest) + " at once of " + bytes_text(available_bytes({})) +
+         " available, about " + duration(seconds) + " with " + std::to_string(settings.threads) +
+         " threads\n";
+}
+
+/// What a finished measurement says in one line.
+std::string describe(const PlannedMeasurement& planned, const FinishedMeasurement& finished) {
+  std::string line;
+  for (const Quantity& quantity : planned.row->quantities) {
+    const json value = finished.measured.numbers.value(quantity.name, json(nullptr));
+    line += quantity.title + " " +
+            (value.is_number() ? printed(quantity, value.get<double>()) : "-") + ", ";
+  }
+  return line + duration(finished.seconds);
+}
+
+std::vector<MeasurementOutcome> run_all(const std::vector<PlannedMeasurement>& plan,
+                                        RunSettings settings, bool fail_fast) {
+  using Status = MeasurementOutcome::Status;
+  std::vector<MeasurementOutcome> outcomes(plan.size());
+  for (MeasurementOutcome& outcome : outcomes) outcome.status = Status::interrupted;
+  for (std::size_t i = 0; i < plan.size() && !settings.stop(); ++i) {
+    settings.device = plan[i].device;
+    settings.provenance = plan[i].source ? plan[i].source->provenance() : "";
+    outcomes[i] = run_measurement(plan[i], settings);
+    const MeasurementOutcome& outcome = outcomes[i];
+    if (outcome.status == Status::interrupted) continue;
+    settings.progress->end(plan[i].label,
+                           plan[i].label + ": " +
+                               (outcome.finished ? describe(plan[i], *outcome.finished)
+                                                 : "failed: " + outcome.message));
+    if (outcome.status == Status::failed && fail_fast) break;
+  }
+  return outcomes;
+}
+
+std::vector<MeasurementReport> reports(const Selected& selected,
+                                       const std::vector<PlannedMeasurement>& plan,
+                                       const std::vector<MeasurementOutcome>& outcomes) {
+  using Status = MeasurementOutcome::Status;
+  std::vector<MeasurementReport> rows;
+  for (std::size_t row = 0; row < selected.rows.size(); ++row) {
+    MeasurementReport report{.row = selected.rows[row],
+                             .parameters = selected.parameters[row],
+                             .mark = {},
+                             .runs = {},
+                             .notes = {},
+                             .wanted = 0};
+    std::set<std::string> notes;
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      if (plan[i].index != row) continue;
+      ++report.wanted;
+      report.mark =
+          marks(report.row, report.parameters, plan[i].source ? plan[i].source->name() : "");
+      if (outcomes[i].finished) report.runs.push_back(*outcomes[i].finished);
+      if (outcomes[i].status == Status::failed) notes.insert("failed");
+      if (outcomes[i].status == Status::interrupted) notes.insert("not finished");
+    }
+    report.notes.assign(notes.begin(), notes.end());
+    rows.push_back(std::move(report));
+  }
+  return rows;
+}
+
+int status_of(const std::vector<MeasurementOutcome>& outcomes, const MeasurementTable& table,
+              const Options& options, Progress& progress) {
+  if (const int status = interrupted_status(progress)) return status;
+  std::vector<ErrorKind> failures;
+  for (const MeasurementOutcome& outcome : outcomes) {
+    if (outcome.status == MeasurementOutcome::Status::failed) failures.push_back(outcome.kind);
+  }
+  if (!failures.empty()) return exit_code(failures);
+  if (!options.check) return exit_done;
+  bool accepted = true;
+  for (const MeasurementReport& report : table.rows) {
+    for (const Quantity& quantity : report.row.quantities) {
+      const Judgement judgement = report.judgement(quantity);
+      if (judgement.accepted) continue;
+      progress.say("check: " + report.row.name + ": " + quantity.title + ": " + judgement.text);
+    }
+    accepted = accepted && report.accepted();
+  }
+  return accepted ? exit_done : exit_check;
+}
+
+int report(const MeasurementProgram& program, const Options& options) {
+  std::vector<FinishedMeasurement> results;
+  for (const auto& [path, compact] : kept_files(options.report)) {
+    results.push_back(finished_measurement(compact, path.string()));
+  }
+  std::string all, full_size;
+  for (const MeasurementTable& table : kept_tables(program, results)) {
+    const std::string text = render(table, options.format);
+    all += (all.empty() ? "" : "\n") + text;
+    if (table.rows.front().mark.empty()) full_size += (full_size.empty() ? "" : "\n") + text;
+  }
+  return put_report(options, program.info.name, all, full_size);
+}
+
+int run(const MeasurementProgram& program, const Options& options, const std::string& command) {
+  check(options.precision == "fp32", "--precision ", options.precision,
+        ": each measurement has a precision of its own");
+  if (!options.report.empty()) return report(program, options);
+  const Selected selected = select(program, options);
+  Progress progress(std::cerr, Progress::settle(options.progress));
+  const Sources sources = open_sources(selected, options, progress);
+  const std::vector<PlannedMeasurement> plan = make_plan(program, selected, options, sources);
+  RunSettings settings = run_settings(options, {}, "");
+  settings.progress = &progress;
+  if (options.dry_run) {
+    std::cout << describe_plan(plan, settings);
+    return exit_done;
+  }
+  const Interrupt interrupt;
+  progress.set_cells(static_cast<std::int64_t>(plan.size()));
+  const std::vector<MeasurementOutcome> outcomes = run_all(plan, settings, options.fail_fast);
+  MeasurementTable table{
+      .title = program.title, .rows = reports(selected, plan, outcomes), .footer = {}};
+  table.footer = footer(table.rows, command);
+  const auto text = [&](Format format) { return render(table, format); };
+  write_reports(options, program.info.name, text);
+  std::cout << text(options.format) << std::flush;
+  return status_of(outcomes, table, options, progress);
+}
+
+}  // namespace
+
+int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv) {
+  return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
+    return run(program, options, command);
+  });
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,28 @@
+// Tables of text, as Markdown, CSV and LaTeX.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace shatter::experiments {
+
+struct TextTable {
+  std::string title;
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;  ///< an entry for each column
+  std::vector<std::string> footer;             ///< "commit: 1a2b3c"
+};
+
+std::string markdown(const TextTable& table);
+/// Columns and rows only.
+std::string csv(const TextTable& table);
+/// A tabular, its title and footer as comments. Entries with "\pm" are set as mathematics;
+/// `alignment` holds a letter for each column.
+std::string latex(const TextTable& table, const std::string& alignment);
+
+/// "1.50"; "nan" as it is.
+std::string fixed(double value, int digits = 2);
+/// As printf's %g.
+std::string shortest(double value);
+
+}  // namespace shatter::experiments
