@@ -3,6 +3,7 @@
 // that generalise fit random labels just as well, with or without regularisers.
 #include <shatter/experiments/harness/program.h>
 #include <shatter/experiments/models/models.h>
+#include <shatter/experiments/models/paper_runs.h>
 
 namespace {
 
@@ -47,52 +48,12 @@ constexpr PaperRow paper[] = {
 };
 // clang-format on
 
-/// Quick runs: the same models on fewer images, until they fit them. The rates and small batches
-/// give every row steps enough to fit its images and Inception's running averages time to settle.
-struct QuickSettings {
-  const char* rows;  ///< glob; the first that matches counts
-  std::int64_t train_size, test_size, epochs, batch;
-  double learning_rate, learning_rate_decay;
-  double fitted_loss;  ///< stop below this, all training images right
-};
-
-// clang-format off
-constexpr QuickSettings quick[] = {
-    // rows                   images test  epochs batch rate   decay  fitted
-    {"inception/*",            128,  500,  28,    8,    0.03,  0.9,   0.03},
-    {"inception-no-bn/random", 64,   500,  110,   8,    0.015, 0.975, 0.03},
-    {"inception-no-bn/*",      256,  500,  48,    8,    0.02,  0.97,  0.03},
-    {"alexnet/*",              800,  1000, 32,    32,   0.01,  0.95,  0.03},
-    {"mlp-*",                  2000, 2000, 40,    32,   0.01,  0.95,  0.01},
-};
-// clang-format on
-
 CellConfig full_size(const PaperRow& row) {
-  const ModelRecipe& recipe = shatter::experiments::recipe(row.model);
-  CellConfig config;  // CIFAR-10, 100 epochs, batch 128, momentum 0.9, centre crop 28
-  config.model = row.model;
+  const bool random = row.labels == random_labels;
+  CellConfig config = paper_run(row.model, random ? shatter::data::Corruption::random_labels
+                                                  : shatter::data::Corruption::none);
   config.random_crop = row.random_crop;
-  if (row.labels == random_labels) config.corruption = shatter::data::Corruption::random_labels;
-  config.learning_rate = recipe.learning_rate;
-  config.learning_rate_decay = recipe.learning_rate_decay;
-  config.weight_decay = row.weight_decay ? recipe.weight_decay : 0;
-  return config;
-}
-
-CellConfig quick_size(const PaperRow& row) {
-  CellConfig config = full_size(row);
-  for (const QuickSettings& settings : quick) {
-    if (!matches(row.name, settings.rows)) continue;
-    config.dataset.train_size = settings.train_size;
-    config.dataset.test_size = settings.test_size;
-    config.epochs = settings.epochs;
-    config.batch = settings.batch;
-    config.learning_rate = settings.learning_rate;
-    config.learning_rate_decay = settings.learning_rate_decay;
-    config.stop = {.loss = settings.fitted_loss, .epochs = 1};
-    break;
-  }
-  config.evaluate_every = 20;
+  if (row.weight_decay) config.weight_decay = recipe(row.model).weight_decay;
   return config;
 }
 
@@ -111,7 +72,7 @@ std::vector<Row> rows() {
                              .tolerance = row.tolerance,
                              .train_least = row.train_least},
                    .full = full_size(row),
-                   .quick = quick_size(row)});
+                   .quick = quick_run(full_size(row))});
   }
   return all;
 }

@@ -1,5 +1,6 @@
 // Finished runs as small files that can be committed, and read back.
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -78,6 +79,13 @@ FinishedCell finished_cell(const json& compact, const std::string& where) {
   cell.device = environment.value("device", "unknown");
   cell.provenance = environment.value("provenance", "");
   cell.threads = environment.value("threads", 0);
+  const json curve = compact.value("curve", json::object());
+  for (const auto& [name, column] : curve.items()) {
+    for (const json& value : column) {
+      cell.curve[name].push_back(value.is_number() ? value.get<double>()
+                                                   : std::numeric_limits<double>::quiet_NaN());
+    }
+  }
   return cell;
 }
 
@@ -116,9 +124,14 @@ std::vector<std::pair<fs::path, json>> kept_files(const fs::path& folder) {
   return files;
 }
 
+bool is_measurement(const json& compact) {
+  return compact.is_object() && compact.contains("config") && compact["config"].contains("program");
+}
+
 std::vector<FinishedCell> kept_results(const fs::path& folder) {
   std::vector<FinishedCell> cells;
   for (const auto& [path, compact] : kept_files(folder)) {
+    if (is_measurement(compact)) continue;
     cells.push_back(finished_cell(compact, path.string()));
   }
   return cells;

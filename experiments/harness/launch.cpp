@@ -47,7 +47,7 @@ int launch(const ProgramInfo& program, int argc, const char* const* argv,
   }
 }
 
-RunSettings run_settings(const Options& options, Device device, const std::string& provenance) {
+RunSettings run_settings(const Options& options, Device device) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   return {.runs = options.out / "runs",
           .keep = options.keep,
@@ -56,22 +56,25 @@ RunSettings run_settings(const Options& options, Device device, const std::strin
           .device = device,
           .threads = options.threads > 0 ? options.threads : cores,
           .device_name = device.is_cpu() ? cpu_name() : device.name(),
-          .provenance = provenance,
           .progress = nullptr,
           .stop = [] { return Interrupt::signal() != 0; }};
 }
 
-DataSource open_data(const std::string& name, const Options& options, std::int64_t synthetic_train,
-                     std::int64_t synthetic_test, Progress& progress) {
+DataSources open_data(const DataSizes& sizes, const Options& options, Progress& progress) {
   const fs::path folder = data::data_folder(options.data);
-  const bool absent = !options.synthetic && options.quick && options.data.empty() &&
-                      !DataSource::available(name, folder);
-  if (absent) {
-    const std::string title = name == "cifar10" ? "CIFAR-10" : name == "mnist" ? "MNIST" : name;
-    progress.say("no " + title + " in " + folder.string() + ": drawing images instead");
+  DataSources sources;
+  for (const auto& [name, size] : sizes) {
+    const bool absent = !options.synthetic && options.quick && options.data.empty() &&
+                        !DataSource::available(name, folder);
+    if (absent) {
+      const std::string title = name == "cifar10" ? "CIFAR-10" : name == "mnist" ? "MNIST" : name;
+      progress.say("no " + title + " in " + folder.string() + ": drawing images instead");
+    }
+    const bool draw = options.synthetic || absent;
+    sources.emplace(name, draw ? DataSource::synthetic(size.first, size.second)
+                               : DataSource::open(name, folder));
   }
-  if (!options.synthetic && !absent) return DataSource::open(name, folder);
-  return DataSource::synthetic(synthetic_train, synthetic_test);
+  return sources;
 }
 
 void write_reports(const Options& options, const std::string& program,

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
+#include <utility>
 
 #include <shatter/experiments/harness/data_source.h>
 #include <shatter/experiments/harness/run.h>
@@ -14,13 +16,16 @@ namespace shatter::experiments {
 int launch(const ProgramInfo& program, int argc, const char* const* argv,
            const std::function<int(const Options&, const std::string& command)>& body);
 
-/// Where and how the options ask for runs; `provenance` is the data's, or empty.
-RunSettings run_settings(const Options& options, Device device, const std::string& provenance);
+/// Where and how the options ask for runs.
+RunSettings run_settings(const Options& options, Device device);
 
-/// The data set from the options' folder. Drawn images (so many) where --synthetic asks for them,
+/// Data sets by the names rows give them.
+using DataSources = std::map<std::string, DataSource>;
+/// The most training and test images asked of each data set.
+using DataSizes = std::map<std::string, std::pair<std::int64_t, std::int64_t>>;
+/// Each data set from the options' folder. Drawn images (so many) where --synthetic asks for them,
 /// or where it is absent from the usual folder and --quick asks for little, which is said.
-DataSource open_data(const std::string& name, const Options& options, std::int64_t synthetic_train,
-                     std::int64_t synthetic_test, Progress& progress);
+DataSources open_data(const DataSizes& sizes, const Options& options, Progress& progress);
 
 /// reports/<program>/table.{md,csv,tex} below --out.
 void write_reports(const Options& options, const std::string& program,

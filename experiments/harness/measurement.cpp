@@ -91,23 +91,17 @@ Device device_of(const MeasurementRow& row, const Options& options) {
   return device;
 }
 
-using Sources = std::map<std::string, DataSource>;
-
 constexpr std::int64_t synthetic_train = 2000, synthetic_test = 1000;  // of rows without a size
 
-Sources open_sources(const Selected& selected, const Options& options, Progress& progress) {
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> sizes;
+DataSizes sizes_of(const Selected& selected) {
+  DataSizes sizes;
   for (std::size_t i = 0; i < selected.rows.size(); ++i) {
     if (selected.rows[i].dataset.empty()) continue;
     auto& [train, test] = sizes[selected.rows[i].dataset];
     train = std::max(train, selected.parameters[i].value("train_size", synthetic_train));
     test = std::max(test, selected.parameters[i].value("test_size", synthetic_test));
   }
-  Sources sources;
-  for (const auto& [name, size] : sizes) {
-    sources.emplace(name, open_data(name, options, size.first, size.second, progress));
-  }
-  return sources;
+  return sizes;
 }
 
 json data_json(const DataSource& source, const json& parameters) {
@@ -125,7 +119,7 @@ json data_json(const DataSource& source, const json& parameters) {
 
 std::vector<PlannedMeasurement> make_plan(const MeasurementProgram& program,
                                           const Selected& selected, const Options& options,
-                                          const Sources& sources) {
+                                          const DataSources& sources) {
   std::vector<PlannedMeasurement> plan;
   for (std::size_t i = 0; i < selected.rows.size(); ++i) {
     const MeasurementRow& row = selected.rows[i];
@@ -198,7 +192,6 @@ std::vector<MeasurementOutcome> run_all(const std::vector<PlannedMeasurement>& p
   for (MeasurementOutcome& outcome : outcomes) outcome.status = Status::interrupted;
   for (std::size_t i = 0; i < plan.size() && !settings.stop(); ++i) {
     settings.device = plan[i].device;
-    settings.provenance = plan[i].source ? plan[i].source->provenance() : "";
     outcomes[i] = run_measurement(plan[i], settings);
     const MeasurementOutcome& outcome = outcomes[i];
     if (outcome.status == Status::interrupted) continue;
@@ -248,21 +241,13 @@ int status_of(const std::vector<MeasurementOutcome>& outcomes, const Measurement
   }
   if (!failures.empty()) return exit_code(failures);
   if (!options.check) return exit_done;
-  bool accepted = true;
-  for (const MeasurementReport& report : table.rows) {
-    for (const Quantity& quantity : report.row.quantities) {
-      const Judgement judgement = report.judgement(quantity);
-      if (judgement.accepted) continue;
-      progress.say("check: " + report.row.name + ": " + quantity.title + ": " + judgement.text);
-    }
-    accepted = accepted && report.accepted();
-  }
-  return accepted ? exit_done : exit_check;
+  return accepted(table, progress) ? exit_done : exit_check;
 }
 
 int report(const MeasurementProgram& program, const Options& options) {
   std::vector<FinishedMeasurement> results;
   for (const auto& [path, compact] : kept_files(options.report)) {
+    if (!is_measurement(compact)) continue;
     results.push_back(finished_measurement(compact, path.string()));
   }
   std::string all, full_size;
@@ -280,9 +265,9 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
   if (!options.report.empty()) return report(program, options);
   const Selected selected = select(program, options);
   Progress progress(std::cerr, Progress::settle(options.progress));
-  const Sources sources = open_sources(selected, options, progress);
+  const DataSources sources = open_data(sizes_of(selected), options, progress);
   const std::vector<PlannedMeasurement> plan = make_plan(program, selected, options, sources);
-  RunSettings settings = run_settings(options, {}, "");
+  RunSettings settings = run_settings(options, {});
   settings.progress = &progress;
   if (options.dry_run) {
     std::cout << describe_plan(plan, settings);

@@ -237,19 +237,29 @@ Sample MeasurementReport::sample(const Quantity& quantity) const {
       values.push_back(value.get<double>());
     }
   }
-  if (values.size() != runs.size()) values.clear();
   return summarize(values);
+}
+
+int MeasurementReport::censored(const Quantity& quantity) const {
+  return static_cast<int>(runs.size()) - sample(quantity).n;
 }
 
 Judgement MeasurementReport::judgement(const Quantity& quantity) const {
   std::string missing;
   for (const std::string& note : notes) missing += note + "; ";
+  if (const int never = censored(quantity)) missing += std::to_string(never) + " censored; ";
   if (runs.empty()) {
     const std::string why = missing.empty() ? "not run" : missing.substr(0, missing.size() - 2);
     return {(mark.empty() ? "" : mark + ": ") + why, false};
   }
   Judgement result = judge(quantity, sample(quantity), mark, row.seeded);
-  result.text = missing + result.text;
+  result.accepted = result.accepted && censored(quantity) == 0;
+  const std::string prefix = mark.empty() ? "" : mark + ": ";
+  if (missing.empty()) return result;
+  std::string rest = result.text.substr(result.text.starts_with(prefix) ? prefix.size() : 0);
+  if (rest == "-" || rest == mark || censored(quantity) > 0) rest.clear();
+  result.text = prefix + missing + rest;
+  if (rest.empty()) result.text.resize(result.text.size() - 2);
   return result;
 }
 
@@ -272,6 +282,19 @@ std::string render(const MeasurementTable& table, Format format) {
     case Format::markdown: break;
   }
   return markdown(text_table(table, " ± "));
+}
+
+bool accepted(const MeasurementTable& table, Progress& progress) {
+  bool all = true;
+  for (const MeasurementReport& report : table.rows) {
+    for (const Quantity& quantity : report.row.quantities) {
+      const Judgement judgement = report.judgement(quantity);
+      if (judgement.accepted) continue;
+      progress.say("check: " + report.row.name + ": " + quantity.title + ": " + judgement.text);
+    }
+    all = all && report.accepted();
+  }
+  return all;
 }
 
 }  // namespace shatter::experiments

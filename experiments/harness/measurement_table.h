@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <shatter/experiments/harness/measurement.h>
-#include <shatter/experiments/harness/report.h>
+#include <shatter/experiments/harness/origin.h>
 
 namespace shatter::experiments {
 
@@ -51,8 +51,10 @@ struct MeasurementReport {
   std::vector<std::string> notes;         ///< why others are not: "failed", "not finished"
   int wanted = 1;
 
-  /// Of one quantity over the runs; n is 0 where a run lacks it or it is not finite.
+  /// Of one quantity over the runs that have it.
   Sample sample(const Quantity& quantity) const;
+  /// Runs without a finite value of it: those never came to it, and no verdict is given.
+  int censored(const Quantity& quantity) const;
   Judgement judgement(const Quantity& quantity) const;
   /// Complete, and every quantity is.
   bool accepted() const;
@@ -64,6 +66,8 @@ struct MeasurementTable {
   std::vector<std::string> footer;
 };
 std::string render(const MeasurementTable& table, Format format);
+/// Whether every row is accepted; those that are not are said.
+bool accepted(const MeasurementTable& table, Progress& progress);
 
 /// Commit, device, precision, data and command of the rows' runs.
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,

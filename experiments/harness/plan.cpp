@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <set>
 
 namespace shatter::experiments {
 namespace {
@@ -29,13 +30,10 @@ std::vector<Row> selected(const TableProgram& program, const Options& options) {
   return rows;
 }
 
-data::SyntheticOptions largest(const TableProgram& program, const Options& options,
-                               std::int64_t DataConfig::*size) {
-  data::SyntheticOptions result{.size = 1};
-  for (const Row& row : selected(program, options)) {
-    result.size = std::max(result.size, configured(row, options).dataset.*size);
-  }
-  return result;
+std::string joined(const std::set<std::string>& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
+  return all;
 }
 
 std::string bytes_text(std::int64_t bytes) {
@@ -55,12 +53,15 @@ std::string state_of(const Cell& cell, const RunSettings& settings) {
 
 }  // namespace
 
-data::SyntheticOptions synthetic_train(const TableProgram& program, const Options& options) {
-  return largest(program, options, &DataConfig::train_size);
-}
-
-data::SyntheticOptions synthetic_test(const TableProgram& program, const Options& options) {
-  return largest(program, options, &DataConfig::test_size);
+DataSizes data_sizes(const TableProgram& program, const Options& options) {
+  DataSizes sizes;
+  for (const Row& row : selected(program, options)) {
+    const DataConfig wanted = configured(row, options).dataset;
+    auto& [train, test] = sizes[wanted.name];
+    train = std::max(train, wanted.train_size + wanted.held_out);
+    test = std::max(test, wanted.test_size);
+  }
+  return sizes;
 }
 
 ModelCost model_cost(Module model, std::int64_t crop, std::int64_t channels) {
@@ -82,7 +83,7 @@ std::int64_t estimated_bytes(const CellConfig& config, const ModelCost& cost) {
   return 3 * 4 * cost.parameters + metrics + 8192;  // weights twice, momentum once
 }
 
-Plan make_plan(const TableProgram& program, const Options& options, const DataSource& source,
+Plan make_plan(const TableProgram& program, const Options& options, const DataSources& sources,
                Device device) {
   Plan plan{.rows = selected(program, options),
             .base = {},
@@ -91,11 +92,16 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
   std::map<std::string, ModelCost> costs;
   for (std::size_t row = 0; row < plan.rows.size(); ++row) {
     CellConfig config = configured(plan.rows[row], options);
+    const DataSource& source = sources.at(config.dataset.name);
     config.dataset = source.describe(config.dataset);
     config.precision = options.precision;
     config.device = device.is_cpu() ? "cpu" : "cuda";
-    const auto [cost, added] = costs.try_emplace(config.model);
-    if (added) cost->second = model_cost(program.task(config, {}).model, config.crop);
+    const auto [cost, added] = costs.try_emplace(config.model + " " + config.dataset.name);
+    if (added) {
+      const std::int64_t channels = source.raw().train.images.dim(3);
+      cost->second =
+          model_cost(program.task(config, source.first(1, 1)).model, config.crop, channels);
+    }
     for (int k = 0; k < plan.seeds; ++k) {
       config.seed = config.corruption_seed = options.seed + std::uint64_t(k);
       if (k == 0) plan.base.push_back(config);
@@ -105,7 +111,8 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
         made.held_out = source.held_out(c);
         return made;
       };
-      plan.cells.push_back({{config, plan.rows[row].name + seed, task}, row, cost->second});
+      plan.cells.push_back(
+          {{config, plan.rows[row].name + seed, task, source.provenance()}, row, cost->second});
     }
   }
   std::stable_sort(plan.cells.begin(), plan.cells.end(),
@@ -116,12 +123,13 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
   return plan;
 }
 
-std::string describe_plan(const Plan& plan, const RunSettings& settings, const DataSource& source,
-                          int jobs) {
+std::string describe_plan(const Plan& plan, const RunSettings& settings, int jobs) {
   std::string text;
   double total_seconds = 0;
   std::int64_t total_bytes = 0;
+  std::set<std::string> sets;
   for (const auto& [cell, row, cost] : plan.cells) {
+    sets.insert(cell.config.dataset.name);
     const std::string state = state_of(cell, settings);
     const double seconds = estimated_seconds(cell.config, cost, settings.threads);
     const std::int64_t bytes = estimated_bytes(cell.config, cost);
@@ -130,7 +138,7 @@ std::string describe_plan(const Plan& plan, const RunSettings& settings, const D
             grouped(cell.config.epochs * cell.config.steps_per_epoch()) + " steps  " +
             bytes_text(bytes) + "  about " + duration(seconds) + "\n";
   }
-  text += std::to_string(plan.cells.size()) + " cells on " + source.name() +
+  text += std::to_string(plan.cells.size()) + " cells on " + joined(sets) +
           "; to do: " + bytes_text(total_bytes) + ", about " + duration(total_seconds) + " with " +
           std::to_string(settings.threads) + " threads, " + std::to_string(jobs) + " at once\n";
   return text;

@@ -1,7 +1,7 @@
 // From options and rows to cells, and what they will cost.
 #pragma once
 
-#include <shatter/experiments/harness/data_source.h>
+#include <shatter/experiments/harness/launch.h>
 #include <shatter/experiments/harness/program.h>
 
 namespace shatter::experiments {
@@ -10,7 +10,7 @@ namespace shatter::experiments {
 struct ModelCost {
   std::int64_t multiply_adds = 0, parameters = 0;
 };
-ModelCost model_cost(Module model, std::int64_t crop, std::int64_t channels = 3);
+ModelCost model_cost(Module model, std::int64_t crop, std::int64_t channels);
 
 /// A cell with the row it belongs to.
 struct PlannedCell {
@@ -27,12 +27,11 @@ struct Plan {
 };
 
 /// Throws (usage) when no row matches, listing them, or the data set has too few images.
-Plan make_plan(const TableProgram& program, const Options& options, const DataSource& source,
+Plan make_plan(const TableProgram& program, const Options& options, const DataSources& sources,
                Device device);
 
-/// The most images any selected row asks for: how many to draw for synthetic data.
-data::SyntheticOptions synthetic_train(const TableProgram& program, const Options& options);
-data::SyntheticOptions synthetic_test(const TableProgram& program, const Options& options);
+/// The most images the selected rows ask of each data set.
+DataSizes data_sizes(const TableProgram& program, const Options& options);
 
 /// Seconds a run takes at most, guessed from its arithmetic: training costs three forward passes.
 double estimated_seconds(const CellConfig& config, const ModelCost& cost, int threads);
@@ -40,7 +39,6 @@ double estimated_seconds(const CellConfig& config, const ModelCost& cost, int th
 std::int64_t estimated_bytes(const CellConfig& config, const ModelCost& cost);
 
 /// The text of --dry-run.
-std::string describe_plan(const Plan& plan, const RunSettings& settings, const DataSource& source,
-                          int jobs);
+std::string describe_plan(const Plan& plan, const RunSettings& settings, int jobs);
 
 }  // namespace shatter::experiments

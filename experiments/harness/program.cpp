@@ -49,8 +49,25 @@ std::vector<RowReport> reports(const Plan& plan, const std::vector<Outcome>& out
   return rows;
 }
 
-int status_of(const std::vector<Outcome>& outcomes, const Table& table, const Options& options,
-              Progress& progress) {
+std::string rendered(const TableProgram& program, const Table& table, Format format) {
+  return program.readings.empty() ? render(table, format)
+                                  : render(read(program.readings, table), format);
+}
+
+/// Whether everything in the table is as it must be; what is not, is said.
+bool accepted(const TableProgram& program, const Table& table, Progress& progress) {
+  if (!program.readings.empty()) return accepted(read(program.readings, table), progress);
+  bool all = true;
+  for (const RowReport& row : table.rows) {
+    if (row.accepted()) continue;
+    progress.say("check: " + row.row.name + ": " + row.judgement());
+    all = false;
+  }
+  return all;
+}
+
+int status_of(const TableProgram& program, const std::vector<Outcome>& outcomes, const Table& table,
+              const Options& options, Progress& progress) {
   if (const int status = interrupted_status(progress)) return status;
   std::vector<ErrorKind> failures;
   for (const Outcome& outcome : outcomes) {
@@ -59,12 +76,7 @@ int status_of(const std::vector<Outcome>& outcomes, const Table& table, const Op
   }
   if (!failures.empty()) return exit_code(failures);
   if (!options.check) return exit_done;
-  for (const RowReport& row : table.rows) {
-    if (!row.accepted()) progress.say("check: " + row.row.name + ": " + row.judgement());
-  }
-  const bool accepted = std::all_of(table.rows.begin(), table.rows.end(),
-                                    [](const RowReport& row) { return row.accepted(); });
-  return accepted ? exit_done : exit_check;
+  return accepted(program, table, progress) ? exit_done : exit_check;
 }
 
 Table final_table(const TableProgram& program, const Plan& plan,
@@ -80,7 +92,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
                        .device = settings.device_name,
                        .threads = settings.threads,
                        .data = plan.base.front().dataset.name,
-                       .provenance = settings.provenance});
+                       .provenance = plan.cells.front().cell.provenance});
   }
   table.footer = footer(origins, options.precision, command);
   return table;
@@ -89,7 +101,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
 int report(const TableProgram& program, const Options& options) {
   std::string all, full_size;
   for (const Table& table : kept_tables(program, kept_results(options.report))) {
-    const std::string text = render(table, options.format);
+    const std::string text = rendered(program, table, options.format);
     all += (all.empty() ? "" : "\n") + text;
     if (table.title == program.title + ", full size") full_size = text;
   }
@@ -102,13 +114,12 @@ int run(const TableProgram& program, const Options& options, const std::string& 
   if (!options.report.empty()) return report(program, options);
   const Device device = chosen_device(options);
   Progress progress(std::cerr, Progress::settle(options.progress));
-  const DataSource source = open_data("cifar10", options, synthetic_train(program, options).size,
-                                      synthetic_test(program, options).size, progress);
-  const Plan plan = make_plan(program, options, source, device);
-  RunSettings settings = run_settings(options, device, source.provenance());
+  const DataSources sources = open_data(data_sizes(program, options), options, progress);
+  const Plan plan = make_plan(program, options, sources, device);
+  RunSettings settings = run_settings(options, device);
   settings.progress = &progress;
   if (options.dry_run) {
-    std::cout << describe_plan(plan, settings, source, options.jobs);
+    std::cout << describe_plan(plan, settings, options.jobs);
     return exit_done;
   }
   const Interrupt interrupt;
@@ -119,9 +130,10 @@ int run(const TableProgram& program, const Options& options, const std::string& 
       cells,
       {.run = settings, .jobs = options.jobs, .fail_fast = options.fail_fast, .finished = {}});
   const Table table = final_table(program, plan, outcomes, settings, options, command);
-  write_reports(options, program.info.name, [&](Format format) { return render(table, format); });
-  std::cout << render(table, options.format) << std::flush;
-  return status_of(outcomes, table, options, progress);
+  const auto text = [&](Format format) { return rendered(program, table, format); };
+  write_reports(options, program.info.name, text);
+  std::cout << text(options.format) << std::flush;
+  return status_of(program, outcomes, table, options, progress);
 }
 
 }  // namespace
@@ -133,11 +145,10 @@ int run_table(const TableProgram& program, int argc, const char* const* argv) {
 }
 
 TrainingTask paper_task(const CellConfig& config, const data::TrainTest& data) {
-  const std::int64_t classes = data.train.classes > 0 ? data.train.classes : 10;
-  TrainingTask task{.model = make_model(config.model, classes, {config.crop, config.crop, 3}),
-                    .decayed = {},
-                    .data = data,
-                    .probes = {}};
+  const std::int64_t classes = data.train.classes;
+  const ImageSize image{config.crop, config.crop, data.train.images.dim(3)};
+  TrainingTask task{
+      .model = make_model(config.model, classes, image), .decayed = {}, .data = data, .probes = {}};
   if (config.weight_decay > 0) task.decayed = decayed_parameters(config.model, task.model);
   return task;
 }

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include <shatter/experiments/harness/reading.h>
 #include <shatter/experiments/harness/run.h>
 #include <shatter/experiments/harness/table.h>
 
@@ -14,6 +15,8 @@ struct TableProgram {
   std::vector<Row> rows;
   /// Makes what a cell trains, from the cell's configuration and data.
   std::function<TrainingTask(const CellConfig&, const data::TrainTest&)> task;
+  /// What is printed of the runs; without any, the accuracies of each row.
+  std::vector<Reading> readings = {};
 };
 
 /// Runs the program as its options say; the exit code. Results go to stdout, all else to stderr.

@@ -5,15 +5,27 @@
 #include <map>
 #include <set>
 
+#include <shatter/experiments/harness/origin.h>
+
 namespace shatter::experiments {
 namespace {
 
 /// Whether a run is this row's, of whatever size.
 bool belongs(const CellConfig& config, const Row& row) {
   const CellConfig& full = row.full;
+  const auto rates_of = [&](const CellConfig& other) {
+    return config.learning_rate == other.learning_rate &&
+           config.learning_rate_decay == other.learning_rate_decay;
+  };
+  const bool data_fits =
+      (config.dataset.name == full.dataset.name || config.dataset.name == "synthetic") &&
+      (config.dataset.held_out > 0) == (full.dataset.held_out > 0);
   return config.model == full.model && config.corruption == full.corruption &&
-         config.random_crop == full.random_crop && config.weight_decay == full.weight_decay &&
-         config.crop == full.crop;
+         (full.corruption != data::Corruption::partial_labels ||
+          config.corruption_probability == full.corruption_probability) &&
+         config.random_crop == full.random_crop && config.flip == full.flip &&
+         config.rotation == full.rotation && config.weight_decay == full.weight_decay &&
+         config.crop == full.crop && data_fits && (rates_of(full) || rates_of(row.quick));
 }
 
 /// Results with equal keys stand in one table: the kind of size, then what differs.
@@ -45,12 +57,6 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   }
   line += " --device " + config.device + " --seeds " + std::to_string(seeds);
   return rows.empty() ? line : line + " --rows '" + rows + "'";
-}
-
-std::string joined(const std::set<std::string>& words) {
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : "; ") + word;
-  return all;
 }
 
 Table make_table(const TableProgram& program, const std::vector<const FinishedCell*>& group,
@@ -86,35 +92,6 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
 }
 
 }  // namespace
-
-Origin origin(const FinishedCell& cell) {
-  return {.commit = cell.commit,
-          .device = cell.device,
-          .threads = cell.threads,
-          .data = cell.config.dataset.name,
-          .provenance = cell.provenance};
-}
-
-std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
-                                const std::string& command) {
-  std::set<std::string> commits, devices, sources, provenances;
-  for (const Origin& result : results) {
-    commits.insert(result.commit);
-    devices.insert(result.device + ", " + std::to_string(result.threads) + " threads");
-    sources.insert(result.data);
-    if (!result.provenance.empty()) provenances.insert(result.provenance);
-  }
-  std::vector<std::string> lines = {"commit: " + joined(commits), "device: " + joined(devices),
-                                    "precision: " + precision, "data: " + joined(sources)};
-  for (const std::string& provenance : provenances) {
-    std::string line = provenance;
-    while (!line.empty() && line.back() == '\n') line.pop_back();
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    lines.push_back("provenance: \"" + line + "\"");
-  }
-  lines.push_back("repeat: `" + command + "`");
-  return lines;
-}
 
 std::vector<Table> kept_tables(const TableProgram& program,
                                const std::vector<FinishedCell>& results) {

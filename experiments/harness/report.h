@@ -19,16 +19,4 @@ std::vector<Table> kept_tables(const TableProgram& program,
 std::string replace_section(const std::string& document, const std::string& name,
                             const std::string& section);
 
-/// Where a result comes from.
-struct Origin {
-  std::string commit, device;
-  int threads = 0;
-  std::string data, provenance;
-};
-Origin origin(const FinishedCell& cell);
-
-/// Device, threads, commit, data set and its provenance, where the results agree or each in turn.
-std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
-                                const std::string& command);
-
 }  // namespace shatter::experiments

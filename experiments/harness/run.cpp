@@ -66,7 +66,7 @@ void Session::take_up() {
     seconds_before_ = saved->seconds;
     saved_ = true;
   }
-  json entry = session_entry(settings_);
+  json entry = session_entry(settings_, cell_.provenance);
   entry["first_step"] = trainer_.steps();
   folder_.add_session(entry);
   saved_at_ = watch_.seconds();
@@ -183,12 +183,12 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
 
 }  // namespace
 
-json session_entry(const RunSettings& settings) {
+json session_entry(const RunSettings& settings, const std::string& provenance) {
   const BuildInfo build = build_info();
   json entry = {{"started", utc_now()},           {"version", build.version},
                 {"commit", build.commit},         {"compiler", build.compiler},
                 {"device", settings.device_name}, {"threads", settings.threads}};
-  if (!settings.provenance.empty()) entry["provenance"] = settings.provenance;
+  if (!provenance.empty()) entry["provenance"] = provenance;
   return entry;
 }
 

@@ -12,11 +12,12 @@
 
 namespace shatter::experiments {
 
-/// A configuration with what makes its model and data; `label` is what progress calls it.
+/// A configuration with what makes its model and data.
 struct Cell {
   CellConfig config;
-  std::string label;
+  std::string label;  ///< what progress calls it
   std::function<TrainingTask(const CellConfig&)> task;
+  std::string provenance = {};  ///< of its images, for env.json
 };
 
 /// What holds for all cells of a sweep and does not change their numbers.
@@ -27,7 +28,7 @@ struct RunSettings {
   CheckpointInterval checkpoint_every;
   Device device;
   int threads = 1;
-  std::string device_name, provenance;  ///< for env.json
+  std::string device_name;  ///< for env.json
   Progress* progress = nullptr;
   std::function<bool()> stop;  ///< true: finish the step, save, leave
 };
@@ -41,7 +42,7 @@ struct Outcome {
 };
 
 /// An entry of env.json: when, with what and on what this session runs.
-nlohmann::json session_entry(const RunSettings& settings);
+nlohmann::json session_entry(const RunSettings& settings, const std::string& provenance);
 
 /// Seconds since it was made.
 class Stopwatch {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -76,6 +77,9 @@ struct FinishedCell {
   double seconds = 0;
   std::string commit, device, provenance;
   int threads = 0;
+  /// A column for each number of its epochs ("epoch", "step", "loss", "accuracy", "train_accuracy",
+  /// "test_accuracy", ...), NaN where an epoch has none.
+  std::map<std::string, std::vector<double>> curve = {};
 };
 
 /// A run as one small object: configuration, environment, result and a column for each number of
@@ -97,7 +101,9 @@ std::optional<FinishedCell> find_kept(const std::filesystem::path& folder,
                                       const CellConfig& config);
 void keep_result(const std::filesystem::path& folder, const CellConfig& config,
                  const std::filesystem::path& run_folder);
-/// All kept results in `folder` and below, by file name.
+/// Whether a kept file holds a measurement, not a training run.
+bool is_measurement(const nlohmann::json& compact);
+/// All kept runs in `folder` and below, by path; measurements are passed over.
 std::vector<FinishedCell> kept_results(const std::filesystem::path& folder);
 
 }  // namespace shatter::experiments

@@ -42,7 +42,7 @@ TEST_CASE("A cell's name is fixed: results found by it must stay found") {
   for (const FinishedCell& cell : kept_results(SHATTER_KEPT_RESULTS)) {
     const std::string file = folder_name(cell.config) + ".json";
     INFO(file);
-    CHECK(std::filesystem::exists(std::filesystem::path(SHATTER_KEPT_RESULTS) / "table1" / file));
+    CHECK(std::filesystem::exists(std::filesystem::path(SHATTER_KEPT_RESULTS) / "runs" / file));
     ++kept;
   }
   CHECK(kept > 20);

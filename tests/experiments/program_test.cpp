@@ -187,7 +187,7 @@ TEST_CASE("Diverged cells read so and exit 5, mixed with other failures 6") {
   const auto wild = program.rows[1].full;
   program.rows[0] = tiny_row("bad", 0.02);
   program.task = [task = program.task](const CellConfig& config, const data::TrainTest& data) {
-    check(config.learning_rate != 0.02 || data.train.size() == 0, "bad row");
+    check(config.learning_rate != 0.02 || data.train.size() == 1, "bad row");
     return task(config, data);
   };
   CHECK(run_here(program, {"--synthetic", "--seeds", "1", "--out", out.c_str()}).status == 6);

@@ -14,7 +14,7 @@ using Status = Outcome::Status;
 namespace {
 
 Cell tiny_cell() {
-  return {tiny_config(), "tiny", tiny_task};
+  return {tiny_config(), "tiny", tiny_task, "drawn"};
 }
 
 RunSettings settings(const std::filesystem::path& runs) {
@@ -22,7 +22,6 @@ RunSettings settings(const std::filesystem::path& runs) {
   s.runs = runs;
   s.checkpoint_every = {.seconds = 0, .steps = 1};
   s.device_name = "test";
-  s.provenance = "drawn";
   return s;
 }
 

@@ -1,0 +1,47 @@
+// The footer of tables.
+#include <shatter/experiments/harness/origin.h>
+
+#include <algorithm>
+#include <set>
+
+namespace shatter::experiments {
+namespace {
+
+std::string joined(const std::set<std::string>& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : "; ") + word;
+  return all;
+}
+
+}  // namespace
+
+Origin origin(const FinishedCell& cell) {
+  return {.commit = cell.commit,
+          .device = cell.device,
+          .threads = cell.threads,
+          .data = cell.config.dataset.name,
+          .provenance = cell.provenance};
+}
+
+std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
+                                const std::string& command) {
+  std::set<std::string> commits, devices, sources, provenances;
+  for (const Origin& result : results) {
+    commits.insert(result.commit);
+    devices.insert(result.device + ", " + std::to_string(result.threads) + " threads");
+    sources.insert(result.data);
+    if (!result.provenance.empty()) provenances.insert(result.provenance);
+  }
+  std::vector<std::string> lines = {"commit: " + joined(commits), "device: " + joined(devices),
+                                    "precision: " + precision, "data: " + joined(sources)};
+  for (const std::string& provenance : provenances) {
+    std::string line = provenance;
+    while (!line.empty() && line.back() == '\n') line.pop_back();
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    lines.push_back("provenance: \"" + line + "\"");
+  }
+  lines.push_back("repeat: `" + command + "`");
+  return lines;
+}
+
+}  // namespace shatter::experiments

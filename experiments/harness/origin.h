@@ -1,0 +1,22 @@
+// Where results come from, and the footer that says so.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <shatter/experiments/harness/run_folder.h>
+
+namespace shatter::experiments {
+
+struct Origin {
+  std::string commit, device;
+  int threads = 0;
+  std::string data, provenance;
+};
+Origin origin(const FinishedCell& cell);
+
+/// Device, threads, commit, data set and its provenance, where the results agree or each in turn.
+std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
+                                const std::string& command);
+
+}  // namespace shatter::experiments

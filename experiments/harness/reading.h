@@ -1,0 +1,39 @@
+// Numbers computed from the finished runs of a program, seed by seed: what figures and claims say.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <shatter/experiments/harness/measurement_table.h>
+#include <shatter/experiments/harness/table.h>
+
+namespace shatter::experiments {
+
+/// The runs of one seed by the names of their rows.
+using SeedRuns = std::map<std::string, const FinishedCell*>;
+
+/// A line of the table for each quantity.
+struct Reading {
+  std::string title;               ///< "AlexNet, 40 % corrupted"
+  std::vector<std::string> needs;  ///< names of the rows it is computed from
+  std::vector<Quantity> quantities;
+  /// Their values by name; not finite where a run never came to it (censored). Called with a
+  /// finished, not diverged run of each row it needs.
+  std::function<std::map<std::string, double>(const SeedRuns&)> numbers;
+};
+
+/// The readings whose rows were asked for, over the seeds that all their rows have finished.
+MeasurementTable read(const std::vector<Reading>& readings, const Table& table);
+
+/// Of a run's curve: the step, interpolated between the ends of epochs, where `column` first
+/// reaches `level` (from below if rising, else from above); infinite when it never does. Where
+/// "train_accuracy" was not evaluated, "accuracy", measured while training, stands in.
+double first_step(const FinishedCell& cell, const std::string& column, double level, bool rising);
+/// The largest value of a column.
+double largest(const FinishedCell& cell, const std::string& column);
+/// The last value of a column.
+double last(const FinishedCell& cell, const std::string& column);
+
+}  // namespace shatter::experiments

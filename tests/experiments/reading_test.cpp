@@ -1,0 +1,142 @@
+// Numbers read off finished runs, and the programs made of them.
+#include <shatter/experiments/harness/reading.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tests/experiments/process.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+
+namespace {
+
+const double none = std::nan("");
+
+FinishedCell cell(std::uint64_t seed) {
+  FinishedCell one;
+  one.seconds = 10;
+  one.config.model = "mlp-1x512";
+  one.config.seed = seed;
+  one.curve = {{"step", {10, 20, 30, 40}},
+               {"loss", {2.0, 1.0, 0.5, 0.1}},
+               {"accuracy", {0.2, 0.5, 0.9, 1.0}},
+               {"train_accuracy", {none, none, 0.95, 1.0}},
+               {"test_accuracy", {0.3, 0.6, 0.5, 0.4}}};
+  return one;
+}
+
+RowReport row(const std::string& name, std::vector<FinishedCell> cells, int wanted,
+              const std::string& mark = "") {
+  RowReport report;
+  report.row.name = name;
+  report.cells = std::move(cells);
+  report.wanted = wanted;
+  report.mark = mark;
+  for (const FinishedCell& one : report.cells) report.diverged += one.result.diverged;
+  return report;
+}
+
+Reading sum_of_seeds(const std::string& a, const std::string& b) {
+  return {.title = a + "+" + b,
+          .needs = {a, b},
+          .quantities = {{.name = "seeds", .title = "sum of seeds", .accepted = Interval{2, 10}}},
+          .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
+            return {{"seeds", double(runs.at(a)->config.seed + runs.at(b)->config.seed)}};
+          }};
+}
+
+Finished tiny(const std::string& program, const std::filesystem::path& out,
+              std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"--synthetic", "--train-size", "64",        "--test-size",
+                                        "50",          "--epochs",     "2",         "--threads",
+                                        "1",           "--out",        out.string()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/" + program, arguments);
+}
+
+}  // namespace
+
+TEST_CASE("The step of a level lies between the ends of epochs") {
+  const FinishedCell one = cell(1);
+  CHECK(first_step(one, "loss", 0.75, false) == Approx(25));
+  CHECK(first_step(one, "loss", 2.5, false) == 10);
+  CHECK(first_step(one, "loss", 0.01, false) == INFINITY);
+  CHECK(first_step(one, "test_accuracy", 0.45, true) == Approx(15));
+  // from 0.5 while training to 0.95 over all images
+  CHECK(first_step(one, "train_accuracy", 0.8, true) == Approx(20 + 10 * 0.3 / 0.45));
+  CHECK(first_step(one, "train_accuracy", 0.99, true) == Approx(38));
+  CHECK(largest(one, "test_accuracy") == 0.6);
+  CHECK(largest(one, "train_accuracy") == 1.0);
+  CHECK(last(one, "loss") == 0.1);
+  CHECK_THROWS_WITH(last(one, "held_out_accuracy"), Catch::Matchers::Contains("held_out_accuracy"));
+}
+
+TEST_CASE("A reading pairs the runs of each seed, and waits for both") {
+  Table table{.title = "T",
+              .rows = {row("a", {cell(1), cell(2), cell(3)}, 3), row("b", {cell(3), cell(1)}, 3)},
+              .footer = {"commit: c"}};
+  const MeasurementTable result = read({sum_of_seeds("a", "b"), sum_of_seeds("a", "c")}, table);
+  REQUIRE(result.rows.size() == 1);  // nobody asked for c
+  const MeasurementReport& report = result.rows[0];
+  REQUIRE(report.runs.size() == 2);
+  CHECK(report.runs[0].measured.numbers["seeds"] == 2.0);
+  CHECK(report.runs[1].measured.numbers["seeds"] == 6.0);
+  CHECK(report.runs[0].seconds == 20);
+  CHECK(report.wanted == 3);
+  CHECK_FALSE(report.accepted());
+  CHECK(report.judgement(report.row.quantities[0]).text == "inconclusive");
+  CHECK(result.footer == table.footer);
+}
+
+TEST_CASE("Diverged, censored and reduced runs are said to be so") {
+  FinishedCell bad = cell(2);
+  bad.result.diverged = true;
+  Table table{.title = "T",
+              .rows = {row("a", {cell(1), bad}, 2), row("b", {cell(1), cell(2)}, 2, "reduced")},
+              .footer = {}};
+  Reading reading = sum_of_seeds("a", "b");
+  MeasurementReport report = read({reading}, table).rows.at(0);
+  CHECK(report.runs.size() == 1);
+  CHECK(report.judgement(report.row.quantities[0]).text == "reduced: 1 diverged");
+  reading.numbers = [](const SeedRuns&) -> std::map<std::string, double> {
+    return {{"seeds", INFINITY}};
+  };
+  report = read({reading}, table).rows.at(0);
+  CHECK(report.judgement(report.row.quantities[0]).text == "reduced: 1 diverged; 1 censored");
+}
+
+TEST_CASE("figure1, figure2 and table4 train their rows and print what they say") {
+  const TemporaryFolder folder;
+  const Finished one = tiny("figure1", folder.path(), {"--rows", "mlp-1x512/*", "--seeds", "1"});
+  INFO(one.err);
+  REQUIRE(one.status == 0);
+  CHECK(contains(one.out, "| (a) MLP 1x512, gaussian | training accuracy, % |"));
+  CHECK(contains(one.out, "| (c) MLP 1x512, p = 40 % | test error, % |"));
+  CHECK(contains(one.out, "| (b) MLP 1x512, p = 100 % |"));
+  CHECK(contains(one.out, "reduced, synthetic"));
+  CHECK(!contains(one.out, "AlexNet"));
+  CHECK(get(folder / "reports/figure1/table.md") == one.out);
+
+  const Finished four =
+      tiny("table4", folder.path(),
+           {"--rows", "mlp-1x512/*", "--seeds", "1", "--keep", (folder / "kept").string()});
+  INFO(four.err);
+  REQUIRE(four.status == 0);
+  CHECK(contains(four.out, "| MLP 1x512, weight decay | training accuracy, % |"));
+  const Finished report = run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/table4",
+                                      {"--report", (folder / "kept").string(), "--format", "json"});
+  INFO(report.err);
+  REQUIRE(report.status == 0);
+  CHECK(nlohmann::json::parse(report.out)["rows"].size() == 1);
+  const Finished other = run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/figure1",
+                                     {"--report", (folder / "kept").string(), "--format", "json"});
+  CHECK(other.status == 0);
+  CHECK(other.out.empty());
+
+  const Finished two = tiny("figure2", folder.path(), {"--seeds", "1", "--dry-run"});
+  INFO(two.err);
+  REQUIRE(two.status == 0);
+  CHECK(contains(two.out, "inception-no-bn/held-out"));
+  CHECK(contains(two.out, "4 cells on synthetic"));
+}
