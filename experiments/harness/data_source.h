@@ -11,6 +11,8 @@ namespace shatter::experiments {
 
 class DataSource {
  public:
+  /// Images at hand, under their own name.
+  explicit DataSource(data::TrainTest images) : name_(images.train.name), raw_(std::move(images)) {}
   /// One of data::load's data sets from `folder`; throws as it does.
   static DataSource open(const std::string& name, const std::filesystem::path& folder);
   /// Whether `folder` holds the data set's files or their folder, whole or not.

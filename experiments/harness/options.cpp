@@ -73,7 +73,7 @@ struct Parser {
 void Parser::add_what() {
   const char* group = "What to run";
   app.add_option("--rows,--only", options.rows, "rows whose names match, comma separated")
-      ->option_text("GLOB")
+      ->option_text(options.rows == "*" ? "GLOB" : "GLOB [" + options.rows + "]")
       ->group(group);
   app.add_flag("--quick", options.quick,
                "a small version of the whole table in minutes, marked quick")
@@ -192,6 +192,7 @@ ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::s
   CLI::App& app = parser.app;
   app.set_help_flag("-h,--help", "this text")->group("Output");
   app.allow_extras();
+  parser.options.rows = program.rows;
   parser.add_what();
   parser.add_where();
   parser.add_how();

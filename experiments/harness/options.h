@@ -49,6 +49,7 @@ struct Options {
 struct ProgramInfo {
   std::string name, summary;
   std::vector<std::string> examples;  ///< command lines ready to copy
+  std::string rows = "*";             ///< those that run unless others are asked for
 };
 
 /// Either options to run with, or a text to print and an exit code: to stdout when the code is 0

@@ -1,0 +1,108 @@
+// The randomization test as a call, on a model and images of the caller's own.
+#include <shatter/experiments/harness/randomization_test.h>
+
+#include <shatter/experiments/models/models.h>
+
+#include "tests/experiments/process.h"
+
+using namespace shatter;
+using namespace shatter::experiments;
+using Catch::Matchers::Contains;
+
+namespace {
+
+data::TrainTest images() {
+  return {data::synthetic(data::Split::train, {.size = 60}),
+          data::synthetic(data::Split::test, {.size = 40})};
+}
+
+RandomizationOptions options() {
+  RandomizationOptions options{.name = "tiny", .levels = {0.5}, .seeds = 2};
+  options.training.epochs = 40;
+  options.training.batch = 20;
+  options.training.learning_rate = 0.02;
+  options.training.stop = {.loss = 0.05, .epochs = 1};
+  return options;
+}
+
+Module tiny() {
+  return mlp(1, 64);
+}
+
+}  // namespace
+
+TEST_CASE("Every setting is trained, and true labels are the measure of time") {
+  const RandomizationResult result = randomization_test(tiny, images(), options());
+  REQUIRE(result.settings.size() == 6);
+  const RandomizationSetting& truth = result.settings[0];
+  const RandomizationSetting& random = result.settings[2];
+  CHECK(truth.corruption == data::Corruption::none);
+  CHECK(truth.probability == 0);
+  CHECK(result.settings[1].probability == 0.5);
+  CHECK(random.corruption == data::Corruption::random_labels);
+  CHECK(random.probability == 1);
+  CHECK(result.settings[5].corruption == data::Corruption::gaussian);
+  for (const RandomizationSetting& setting : result.settings) {
+    INFO(data::name_of(setting.corruption));
+    CHECK(setting.runs.size() == 2);
+    CHECK(setting.train.mean == Approx(100));
+    CHECK(setting.time_to_fit.n == 2);
+    CHECK(setting.runs[0].curve.at("accuracy").size() ==
+          std::size_t(setting.runs[0].result.epochs));
+  }
+  CHECK(truth.relative_time.mean == 1);
+  CHECK(random.relative_time.mean ==
+        Approx((random.time_to_fit.mean * 2 / 2) / truth.time_to_fit.mean).epsilon(0.5));
+  CHECK(result.table.rows.size() == 6);
+  CHECK_THAT(render(result.table, Format::markdown),
+             Contains("| tiny, p=0.5 | training accuracy, % | 100.00"));
+}
+
+TEST_CASE("A test with a folder is not run twice, and other images are another test") {
+  const TemporaryFolder folder;
+  RandomizationOptions small = options();
+  small.levels.clear();
+  small.pixels = false;
+  small.seeds = 1;
+  small.training.epochs = 2;
+  small.out = folder.path();
+  int made = 0;
+  const auto counted = [&] { return ++made, tiny(); };
+  const auto first = randomization_test(counted, images(), small);
+  CHECK(made == 2);
+  const auto second = randomization_test(counted, images(), small);
+  CHECK(made == 2);
+  CHECK(render(first.table, Format::csv) == render(second.table, Format::csv));
+  data::TrainTest others = images();
+  others.train = data::synthetic(data::Split::train, {.size = 60, .seed = 2});
+  randomization_test(counted, others, small);
+  CHECK(made == 4);
+}
+
+TEST_CASE("What cannot be tested is refused") {
+  RandomizationOptions bad = options();
+  bad.levels = {1.0};
+  CHECK_THROWS_WITH(randomization_test(tiny, images(), bad), Contains("level of 1"));
+  bad = options();
+  bad.seeds = 0;
+  CHECK_THROWS_WITH(randomization_test(tiny, images(), bad), Contains("0 seeds"));
+  CHECK_THROWS_WITH(randomization_test(tiny, {}, options()), Contains("randomization_test"));
+}
+
+TEST_CASE("randomization_test runs one model on one data set by default") {
+  const TemporaryFolder folder;
+  const std::string program = std::string(SHATTER_PROGRAM_FOLDER) + "/randomization_test";
+  const Finished plan = run_program(program, {"--synthetic", "--dry-run", "--quick"});
+  INFO(plan.err);
+  REQUIRE(plan.status == 0);
+  CHECK(contains(plan.out, "mnist/lenet/true-labels"));
+  CHECK(contains(plan.out, "9 cells on synthetic"));
+  CHECK(!contains(plan.out, "cifar10"));
+  const Finished run = run_program(
+      program, {"--synthetic", "--rows", "mnist/lenet/true-labels,mnist/lenet/random-labels",
+                "--train-size", "64", "--test-size", "50", "--epochs", "2", "--seeds", "1",
+                "--threads", "1", "--out", folder.path().string()});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(contains(run.out, "| LeNet on mnist, random-labels | steps to 99 % training accuracy |"));
+}
