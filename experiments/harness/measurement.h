@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,17 @@ struct Quantity {
       {};  ///< where the mean must lie at full size; ends may be infinite
   std::optional<Interval> quick = {};  ///< where it must lie in quick, reduced and synthetic runs
 };
+
+/// Ranges with one end, and of one value.
+inline Interval at_most(double high) {
+  return {-std::numeric_limits<double>::infinity(), high};
+}
+inline Interval at_least(double low) {
+  return {low, std::numeric_limits<double>::infinity()};
+}
+inline Interval exactly(double value) {
+  return {value, value};
+}
 
 /// Numbers by name, and curves: columns of equal length by name ({"gamma": [...], "norm": [...]}).
 struct Measured {

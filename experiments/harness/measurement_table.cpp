@@ -66,6 +66,15 @@ std::string seeds_text(const MeasurementReport& report) {
          (done < report.wanted ? " of " + std::to_string(report.wanted) : "");
 }
 
+/// With what differs from full size.
+std::string title_of(const MeasurementReport& report) {
+  std::string words;
+  for (const std::string& word : changes(report.row, report.parameters)) {
+    words += (words.empty() ? " (" : ", ") + word;
+  }
+  return report.row.title + (words.empty() ? "" : words + ")");
+}
+
 TextTable text_table(const MeasurementTable& table, const char* plus_minus) {
   TextTable text{.title = table.title,
                  .columns = {"row", "quantity", "ours", "paper", "difference", "accepted",
@@ -76,7 +85,7 @@ TextTable text_table(const MeasurementTable& table, const char* plus_minus) {
     for (const Quantity& quantity : report.row.quantities) {
       const Sample sample = report.sample(quantity);
       text.rows.push_back(
-          {report.row.title, quantity.title, ours(quantity, sample, plus_minus),
+          {title_of(report), quantity.title, ours(quantity, sample, plus_minus),
            quantity.paper ? printed(quantity, *quantity.paper) : "-",
            difference(report, quantity, sample),
            range_text(quantity, report.mark.empty() ? quantity.accepted : quantity.quick),
