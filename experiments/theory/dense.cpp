@@ -118,9 +118,10 @@ std::optional<DenseCholesky> DenseCholesky::factor(
 }
 
 Matrix DenseCholesky::solve(Matrix b) const {
-  check(b.rows == l_.rows, "DenseCholesky::solve: ", b.rows, " rows for ", l_.rows);
+  check(b.rows <= l_.rows, "DenseCholesky::solve: ", b.rows, " rows for ", l_.rows);
   Eigen::Map<RowMajor> x(b.values.data(), b.rows, b.columns);
-  const auto l = view(l_);
+  const Eigen::Map<const RowMajor, 0, Eigen::OuterStride<>> l(l_.values.data(), b.rows, b.rows,
+                                                              Eigen::OuterStride<>(l_.columns));
   l.triangularView<Eigen::Lower>().solveInPlace(x);
   l.transpose().triangularView<Eigen::Upper>().solveInPlace(x);
   return b;

@@ -44,7 +44,7 @@ class DenseCholesky {
   /// (diverged), naming the row, when a pivot is not above 0.
   static std::optional<DenseCholesky> factor(Matrix a,
                                              const std::function<bool(double part)>& stopped = {});
-  /// a^-1 b for b [n, m].
+  /// a^-1 b for b [n, m]; for b of fewer rows, with the leading part of a that fits them.
   Matrix solve(Matrix b) const;
 
  private:
