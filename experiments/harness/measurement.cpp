@@ -57,16 +57,21 @@ void set_parameter(Selected& selected, const std::string& option, const std::str
         keys_of(selected));
 }
 
-Selected select(const MeasurementProgram& program, const Options& options) {
+Selected select(const MeasurementProgram& program, const Options& options, Progress& progress) {
   Selected selected;
   std::string names;
   for (const MeasurementRow& row : program.rows) {
     names += "\n  " + row.name;
     if (!matches(row.name, options.rows)) continue;
+    if (options.quick && row.quick.is_null()) {
+      progress.say(row.name + ": no quick version, left out");
+      continue;
+    }
     selected.rows.push_back(row);
     selected.parameters.push_back(options.quick ? row.quick : row.full);
   }
-  check(!selected.rows.empty(), "--rows ", options.rows, " matches none of:", names);
+  check(!selected.rows.empty(), "--rows ", options.rows, " matches none of:", names,
+        options.quick ? "\nthat has a quick version" : "");
   const auto number = [&](const char* option, const char* key,
                           const std::optional<std::int64_t>& value) {
     if (value) set_parameter(selected, option, key, std::to_string(*value));
@@ -263,8 +268,8 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
   check(options.precision == "fp32", "--precision ", options.precision,
         ": each measurement has a precision of its own");
   if (!options.report.empty()) return report(program, options);
-  const Selected selected = select(program, options);
   Progress progress(std::cerr, Progress::settle(options.progress));
+  const Selected selected = select(program, options, progress);
   const DataSources sources = open_data(sizes_of(selected), options, progress);
   const std::vector<PlannedMeasurement> plan = make_plan(program, selected, options, sources);
   RunSettings settings = run_settings(options, {});

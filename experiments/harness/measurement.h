@@ -79,7 +79,8 @@ struct MeasurementRow {
   std::string title;         ///< as printed: "MNIST, pixels"
   std::string dataset = {};  ///< "mnist", "cifar10", or "" for none
   /// Everything that changes the numbers but data, seed, device and precision. The keys train_size
-  /// and test_size, where present, cut the data; --set KEY=VALUE changes any.
+  /// and test_size, where present, cut the data; --set KEY=VALUE changes any. quick null: the row
+  /// has no quick version, and --quick leaves it out.
   nlohmann::json full = {}, quick = {};
   bool seeded = false;             ///< has random parts: runs for every seed
   bool gpu = false;                ///< computes on context.device; others take the CPU only
@@ -87,7 +88,7 @@ struct MeasurementRow {
   std::vector<Quantity> quantities = {};
   std::function<Need(const nlohmann::json& parameters)> need = {};  ///< may be empty
   /// Empty when stopped. Deterministic in parameters, seed and data, whatever the threads.
-  std::function<std::optional<Measured>(const MeasurementContext&)> compute;
+  std::function<std::optional<Measured>(const MeasurementContext&)> compute = {};
 };
 
 struct MeasurementProgram {

@@ -4,6 +4,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <complex>
 
 namespace shatter::experiments {
 namespace {
@@ -19,23 +20,26 @@ Eigen::MatrixXd dense(const KinkSystem& system) {
 
 }  // namespace
 
-double spectrum_difference(const KinkSystem& system) {
-  const Eigen::VectorXcd found =
-      Eigen::EigenSolver<Eigen::MatrixXd>(dense(system), false).eigenvalues();
-  std::vector<double> eigenvalues, diagonal;
-  double imaginary = 0;
+SpectrumCheck spectrum_check(const KinkSystem& system) {
+  const Eigen::MatrixXd a = dense(system);
+  const Eigen::EigenSolver<Eigen::MatrixXd> solver(a);
+  const Eigen::MatrixXcd right = solver.eigenvectors(), left = right.inverse();
+  const double rounding = double(system.size()) * 0x1p-52 * a.norm();
+  SpectrumCheck result;
+  std::vector<double> diagonal;
+  for (std::int64_t i = 0; i < system.size(); ++i) diagonal.push_back(system.entry(i, i));
   for (std::int64_t i = 0; i < system.size(); ++i) {
-    eigenvalues.push_back(found[i].real());
-    imaginary = std::max(imaginary, std::abs(found[i].imag()) / std::abs(found[i]));
-    diagonal.push_back(system.entry(i, i));
+    const std::complex<double> found = solver.eigenvalues()[i];
+    const auto nearest = std::min_element(
+        diagonal.begin(), diagonal.end(),
+        [&](double p, double q) { return std::abs(found - p) < std::abs(found - q); });
+    const double difference = std::abs(found - *nearest),
+                 condition = right.col(i).norm() * left.row(i).norm();
+    result.relative = std::max(result.relative, difference / *nearest);
+    result.to_bound = std::max(result.to_bound, difference / (rounding * condition));
+    diagonal.erase(nearest);  // each diagonal element is one eigenvalue
   }
-  std::sort(eigenvalues.begin(), eigenvalues.end());
-  std::sort(diagonal.begin(), diagonal.end());
-  double largest = imaginary;
-  for (std::size_t i = 0; i < diagonal.size(); ++i) {
-    largest = std::max(largest, std::abs(eigenvalues[i] / diagonal[i] - 1));
-  }
-  return largest;
+  return result;
 }
 
 DenseChecks dense_checks(const KinkSystem& system, std::uint64_t seed) {

@@ -6,10 +6,14 @@
 
 namespace shatter::experiments {
 
-/// The eigenvalues by the QR algorithm on the dense matrix, sorted, against x_i - b_i, sorted: the
-/// largest relative difference. For few points: the matrix is far from normal, so that a general
-/// eigensolver's error grows exponentially with n.
-double spectrum_difference(const KinkSystem& system);
+/// The eigenvalues by the QR algorithm on the dense matrix, each against the nearest x_i - b_i
+/// left: the largest relative difference, and the largest in units of what n rounding errors of the
+/// size of A may move an eigenvalue of its condition. For few points: the matrix is far from
+/// normal, so that the conditions grow exponentially with n.
+struct SpectrumCheck {
+  double relative = 0, to_bound = 0;
+};
+SpectrumCheck spectrum_check(const KinkSystem& system);
 
 struct DenseChecks {
   double eigenvalue = 0;   ///< smallest_eigenvalue() to smallest_diagonal(), relative difference
