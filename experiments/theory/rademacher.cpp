@@ -47,14 +47,12 @@ Supremum linear_ball(const Matrix& x, const std::vector<int>& signs, double radi
   Matrix w(x.columns, 1);
   for (std::int64_t j = 0; j < x.columns; ++j) w.row(j)[0] = j % 2 == 0 ? 1 : -1;
   scale(w, radius / std::sqrt(inner(w, w)));
+  const double length = std::sqrt(inner(sum, sum));  // n times that of the gradient
   for (int step = 0; step < steps; ++step) {
-    Matrix gradient = product(x, sigma, true);
-    scale(gradient, 1 / n);
-    add(w, radius / std::sqrt(inner(gradient, gradient)), gradient);
+    add(w, radius / length, sum);
     scale(w, std::min(1.0, radius / std::sqrt(inner(w, w))));
   }
-  return {.found = inner(product(x, w), sigma) / n,
-          .exact = radius / n * std::sqrt(inner(sum, sum))};
+  return {.found = inner(product(x, w), sigma) / n, .exact = radius / n * length};
 }
 
 Supremum kernel_ball(const Matrix& k, const std::vector<int>& signs, double radius, int steps) {

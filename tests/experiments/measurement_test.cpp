@@ -134,8 +134,9 @@ TEST_CASE("A program of measurements computes once, stores, prints and reports")
   REQUIRE(first.status == 0);
   CHECK(computed == 4);
   CHECK(first.out.starts_with("**Tiny measurements**"));
-  CHECK(
-      contains(first.out, "| Mean label (test_size=5, train_size=10) | images | 10 | - | - | - | quick, synthetic | - | 0 s |"));
+  CHECK(contains(first.out,
+                 "| Mean label (test_size=5, train_size=10) | images | 10 | - | - | - | quick, "
+                 "synthetic | - | 0 s |"));
   // scale is 1 in quick and full alike: this row is full-size, (1 + 2 + 3) / 3.
   CHECK(contains(first.out,
                  "| Seeds | value | 2.00 ± 1.00 | - | - | ≥ 1.50 | inconclusive | 3 | 0 s |"));
