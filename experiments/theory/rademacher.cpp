@@ -57,16 +57,20 @@ Supremum linear_ball(const Matrix& x, const std::vector<int>& signs, double radi
 
 Supremum kernel_ball(const Matrix& k, const std::vector<int>& signs, double radius, int steps) {
   const double n = static_cast<double>(k.rows);
-  const Matrix sigma = column(signs);
-  Matrix alpha(k.rows, 1);
+  const Matrix sigma = column(signs), direction = product(k, sigma);
+  // In k's space the mean's gradient has the coefficients sigma / n and the values K sigma / n.
+  const double length = std::sqrt(inner(sigma, direction));
+  Matrix alpha(k.rows, 1), values(k.rows, 1);  // K alpha
   alpha.values[0] = radius / std::sqrt(k.values[0]);
-  // In k's space the mean's gradient has the coefficients sigma / n.
-  const double length = std::sqrt(inner(sigma, product(k, sigma)));
+  for (std::int64_t i = 0; i < k.rows; ++i) values.values[i] = k.row(i)[0] * alpha.values[0];
   for (int step = 0; step < steps; ++step) {
     add(alpha, radius / length, sigma);
-    scale(alpha, std::min(1.0, radius / std::sqrt(inner(alpha, product(k, alpha)))));
+    add(values, radius / length, direction);
+    const double shrink = std::min(1.0, radius / std::sqrt(inner(alpha, values)));
+    scale(alpha, shrink);
+    scale(values, shrink);
   }
-  return {.found = inner(product(k, alpha), sigma) / n, .exact = radius / n * length};
+  return {.found = inner(values, sigma) / n, .exact = radius / n * length};
 }
 
 double linear_ball_bound(const Matrix& x, double radius) {
