@@ -252,7 +252,8 @@ int status_of(const std::vector<MeasurementOutcome>& outcomes, const Measurement
 int report(const MeasurementProgram& program, const Options& options) {
   std::vector<FinishedMeasurement> results;
   for (const auto& [path, compact] : kept_files(options.report)) {
-    if (!is_measurement(compact)) continue;
+    const bool ours = is_measurement(compact) && compact["config"]["program"] == program.info.name;
+    if (!ours) continue;  // a folder may hold the results of several programs
     results.push_back(finished_measurement(compact, path.string()));
   }
   std::string all, full_size;

@@ -17,7 +17,6 @@ struct Key {
 };
 
 const MeasurementRow* row_of(const MeasurementProgram& program, const FinishedMeasurement& run) {
-  if (run.config.value("program", "") != program.info.name) return nullptr;
   const auto found = std::find_if(
       program.rows.begin(), program.rows.end(),
       [&](const MeasurementRow& row) { return row.name == run.config.value("row", ""); });

@@ -73,8 +73,8 @@ bool accepted(const MeasurementTable& table, Progress& progress);
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,
                                 const std::string& command);
 
-/// One table for each kind of size, data and device among the results of this program, full-size
-/// ones first; others are passed over.
+/// One table for each kind of size, data and device among the program's results, full-size ones
+/// first; those of rows it no longer has are passed over.
 std::vector<MeasurementTable> kept_tables(const MeasurementProgram& program,
                                           const std::vector<FinishedMeasurement>& results);
 

@@ -167,6 +167,7 @@ TEST_CASE("A program of measurements computes once, stores, prints and reports")
   CHECK(computed == 4);
   CHECK(!std::filesystem::exists(folder / "out/runs"));
 
+  put(folder / "kept/other.json", R"({"config": {"model": "mlp"}, "result": {}})");
   const Finished report = run_tiny(program, {"--report", (folder / "kept").string()});
   REQUIRE(report.status == 0);
   CHECK(contains(report.out, "**Tiny measurements, full size**"));
@@ -187,6 +188,7 @@ TEST_CASE("A program of measurements computes once, stores, prints and reports")
   CHECK(contains(fresh.err, "check: seeds: value: inconclusive"));
   const json rows = json::parse(fresh.out)["rows"];
   CHECK(rows[1]["quantities"][0]["mean"] == 2.0);
+  std::filesystem::remove(folder / "kept/other.json");
   const json kept = json::parse(get(std::filesystem::directory_iterator(folder / "kept")->path()));
   for (const char* key : {"config", "environment", "seconds", "result", "curve"})
     CHECK(kept.contains(key));
@@ -226,6 +228,22 @@ TEST_CASE("Parameters are set by the command line, and wrong ones refused") {
   CHECK(dry.status == 0);
   CHECK(contains(dry.out, "data/mean (synthetic)  new  1 kB  about 1 s"));
   CHECK(contains(dry.out, "4 measurements; to do: "));
+}
+
+TEST_CASE("Rows without a quick version are left out of --quick, which is said") {
+  const TemporaryFolder folder;
+  int computed = 0;
+  MeasurementProgram program = tiny_program(&computed);
+  program.rows[0].quick = nullptr;
+  const std::string out = folder.path().string();
+  const Finished run = run_tiny(program, {"--quick", "--synthetic", "--out", out});
+  CHECK(run.status == 0);
+  CHECK(contains(run.err, "data/mean: no quick version, left out"));
+  CHECK(!contains(run.out, "Mean label"));
+  CHECK(computed == 1);
+  const Finished none = run_tiny(program, {"--quick", "--rows", "data/*", "--out", out});
+  CHECK(none.status == 2);
+  CHECK(contains(none.err, "that has a quick version"));
 }
 
 TEST_CASE("What does not fit into memory is refused, and failures do not stop other rows") {
