@@ -73,7 +73,7 @@ std::vector<MeasurementRow> known_rows() {
       .title = "Linear functions, |w| <= 1",
       .dataset = "cifar10",
       .full =
-          {{"train_size", 5000}, {"test_size", 1}, {"draws", 50}, {"steps", 100}, {"radius", 1.0}},
+          {{"train_size", 5000}, {"test_size", 1}, {"draws", 200}, {"steps", 100}, {"radius", 1.0}},
       .quick =
           {{"train_size", 300}, {"test_size", 1}, {"draws", 10}, {"steps", 100}, {"radius", 1.0}},
       .seeded = true,
