@@ -35,11 +35,13 @@ inline void multiply_panels(std::int64_t count, const double* a, const double* b
     Lanes low, high;
     __builtin_memcpy(&low, b + l * panel_columns, sizeof low);
     __builtin_memcpy(&high, b + l * panel_columns + 8, sizeof high);
+#pragma GCC unroll 8  // keeps the sums in registers
     for (int i = 0; i < panel_rows; ++i) {
       left[i] += a[l * panel_rows + i] * low;
       right[i] += a[l * panel_rows + i] * high;
     }
   }
+#pragma GCC unroll 8
   for (int i = 0; i < panel_rows; ++i) {
     __builtin_memcpy(sums + i * panel_columns, &left[i], sizeof left[i]);
     __builtin_memcpy(sums + i * panel_columns + 8, &right[i], sizeof right[i]);
