@@ -5,6 +5,9 @@
 
 #include <Eigen/Dense>
 #include <cmath>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 #include <shatter/kernels/cpu/gemm.h>
 #include <shatter/kernels/error.h>
@@ -19,6 +22,28 @@ constexpr std::int64_t small = 64;  // below it triangles are solved by Eigen, a
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Map = Eigen::Map<Matrix, 0, Eigen::OuterStride<>>;
 using ConstMap = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
+
+/// While it lives, this thread takes subnormal numbers for 0. A narrow kernel's factor is full of
+/// them; they lie far below its roundings, and make each operation many times as long.
+class WithoutSubnormals {
+ public:
+#if defined(__x86_64__)
+  WithoutSubnormals() : before_(_mm_getcsr()) {
+    constexpr unsigned results_to_zero = 0x8000, operands_to_zero = 0x0040;
+    _mm_setcsr(before_ | results_to_zero | operands_to_zero);
+  }
+  ~WithoutSubnormals() {
+    _mm_setcsr(before_);
+  }
+#else
+  WithoutSubnormals() {}
+#endif
+  WithoutSubnormals(const WithoutSubnormals&) = delete;
+  WithoutSubnormals& operator=(const WithoutSubnormals&) = delete;
+
+ private:
+  [[maybe_unused]] unsigned before_ = 0;
+};
 
 /// c [m, n] -= a [m, k] b [n, k]^T.
 void subtract_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
@@ -72,11 +97,13 @@ std::int64_t factor_square(std::int64_t width, float* a, double& pivot) {
 }  // namespace
 
 Cholesky cholesky(CpuContext& context, PackedLower& a, const StopAfterColumn& stop) {
+  const WithoutSubnormals guard;
   Cholesky result;
   result.min_pivot = std::numeric_limits<double>::infinity();
   for (std::int64_t j = 0; j < a.block_columns(); ++j) {
     const std::int64_t first = a.begin(j), width = a.width(j);
     context.parallel_for(a.n() - first, tile_rows, [&](std::int64_t begin, std::int64_t end) {
+      const WithoutSubnormals guard_of_worker;
       for (std::int64_t k = 0; k < j; ++k)
         subtract_product(end - begin, width, a.width(k), a.row(first + begin, k), a.width(k),
                          a.row(first, k), a.width(k), a.row(first + begin, j), width);
@@ -93,6 +120,7 @@ Cholesky cholesky(CpuContext& context, PackedLower& a, const StopAfterColumn& st
           std::min(result.min_pivot, double(square[i * width + i]) * square[i * width + i]);
     context.parallel_for(a.n() - first - width, tile_rows,
                          [&](std::int64_t begin, std::int64_t end) {
+                           const WithoutSubnormals guard_of_worker;
                            solve_rows(end - begin, width, square, a.row(first + width + begin, j));
                          });
     if (stop && stop(j + 1, a.block_columns())) {
@@ -104,6 +132,7 @@ Cholesky cholesky(CpuContext& context, PackedLower& a, const StopAfterColumn& st
 }
 
 void cholesky_solve(CpuContext& context, const PackedLower& l, std::int64_t columns, float* b) {
+  const WithoutSubnormals guard;
   const auto triangle = [&](std::int64_t j) {
     return ConstMap(l.row(l.begin(j), j), l.width(j), l.width(j), Eigen::OuterStride<>(l.width(j)));
   };
@@ -114,6 +143,7 @@ void cholesky_solve(CpuContext& context, const PackedLower& l, std::int64_t colu
     auto right = part(j);
     triangle(j).triangularView<Eigen::Lower>().solveInPlace(right);
     context.parallel_for(l.n() - l.end(j), tile_rows, [&](std::int64_t begin, std::int64_t end) {
+      const WithoutSubnormals guard_of_worker;
       const std::int64_t row = l.end(j) + begin;
       kernels::gemm(false, false, end - begin, columns, l.width(j), -1.f, l.row(row, j), l.width(j),
                     b + l.begin(j) * columns, columns, 1.f, b + row * columns, columns);
@@ -125,6 +155,7 @@ void cholesky_solve(CpuContext& context, const PackedLower& l, std::int64_t colu
     const std::int64_t share = l.width(j) * columns;
     std::vector<float> shares(std::size_t(tiles * share));
     context.parallel_for(rows, tile_rows, [&](std::int64_t begin, std::int64_t end) {
+      const WithoutSubnormals guard_of_worker;
       const std::int64_t row = l.end(j) + begin;
       kernels::gemm(true, false, l.width(j), columns, end - begin, 1.f, l.row(row, j), l.width(j),
                     b + row * columns, columns, 0.f, shares.data() + begin / tile_rows * share,

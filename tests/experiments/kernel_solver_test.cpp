@@ -89,6 +89,30 @@ TEST_CASE("cholesky is the factor that Eigen finds in double") {
     }
 }
 
+TEST_CASE("cholesky leaves no subnormal numbers, which would make it many times as slow") {
+  const std::int64_t n = 800;
+  Matrix k(n, n);
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < n; ++j) k(i, j) = std::exp(-std::abs(double(i - j)) / 4);
+  PackedLower a = packed(k + 0.01 * Matrix::Identity(n, n), 96);
+  const auto subnormal = [&](bool diagonal_blocks) {
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t j = 0; j <= i; ++j)
+        count +=
+            std::fpclassify(a.at(i, j)) == FP_SUBNORMAL && (diagonal_blocks || i / 96 > j / 96);
+    return count;
+  };
+  REQUIRE(subnormal(false) > 1000);
+  CpuContext context(2);
+  REQUIRE(cholesky(context, a).failed == -1);
+#if defined(__x86_64__)
+  CHECK(subnormal(true) == 0);
+#endif
+  const Matrix factor = (k + 0.01 * Matrix::Identity(n, n)).llt().matrixL();
+  CHECK((lower(a) - factor).cwiseAbs().maxCoeff() < 1e-5);
+}
+
 TEST_CASE("cholesky names the pivot that is not above 0") {
   CpuContext context(2);
   for (const std::int64_t bad : {0, 70, 199}) {
