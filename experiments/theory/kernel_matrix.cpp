@@ -10,6 +10,19 @@
 
 namespace shatter::experiments {
 
+void fill(CpuContext& context, const KernelMatrix& k, PackedLower& packed, std::int64_t j) {
+  check(packed.n() == k.n() && packed.block() == KernelMatrix::tile_size, "fill: a matrix of ",
+        packed.n(), " rows in blocks of ", packed.block(), " for a kernel of ", k.n());
+  context.parallel(k.tiles() - j, [&](std::int64_t task) {
+    const std::int64_t i = j + task, elements = (k.tile_end(i) - k.tile_begin(i)) * packed.width(j);
+    thread_local std::vector<double> tile;
+    tile.resize(std::size_t(elements));
+    k.tile(context, i, j, tile.data());
+    std::transform(tile.begin(), tile.end(), packed.row(k.tile_begin(i), j),
+                   [](double value) { return float(value); });
+  });
+}
+
 bool multiply(CpuContext& context, const KernelMatrix& k, std::int64_t columns, const double* x,
               double* y, const Stop& stop) {
   std::fill(y, y + k.n() * columns, 0);
@@ -47,20 +60,6 @@ GaussianKernel::GaussianKernel(const Features& points, double gamma)
   check(points.n > 0 && points.d > 0, "GaussianKernel: no points");
   norms_.resize(std::size_t(points.n));
   double_squared_norms(points.n, points.d, points.values.data(), norms_.data());
-  float_norms_.assign(norms_.begin(), norms_.end());
-}
-
-void GaussianKernel::fill(CpuContext& context, PackedLower& k, std::int64_t j) const {
-  const std::int64_t first = k.begin(j), width = k.width(j), d = points_.d;
-  // The square on the diagonal is a tile of its own: only there are rows and columns the same.
-  context.parallel_for(k.n() - first, width, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t row = first + begin;
-    float* const tile = k.row(row, j);
-    kernels::gemm(false, true, end - begin, width, d, 1.f, points_.row(row), d, points_.row(first),
-                  d, 0.f, tile, width);
-    kernels::gaussian_kernel(context, {end - begin, width, sigma_, begin == 0},
-                             float_norms_.data() + row, float_norms_.data() + first, tile);
-  });
 }
 
 void GaussianKernel::tile(CpuContext& context, std::int64_t i, std::int64_t j, double* out) const {
@@ -100,13 +99,6 @@ StoredKernel::StoredKernel(const PackedLower& stored, std::int64_t n) : stored_(
   check(stored.block() == tile_size, "StoredKernel: blocks of ", stored.block(), ", not ",
         tile_size);
   check(n >= 1 && n <= stored.n(), "StoredKernel: the first ", n, " of ", stored.n(), " rows");
-}
-
-void StoredKernel::fill(CpuContext& context, PackedLower& k, std::int64_t j) const {
-  context.parallel_for(n_ - k.begin(j), tile_size, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = k.begin(j) + begin; i < k.begin(j) + end; ++i)
-      std::copy_n(stored_.row(i, j), k.width(j), k.row(i, j));
-  });
 }
 
 void StoredKernel::tile(CpuContext&, std::int64_t i, std::int64_t j, double* out) const {

@@ -20,8 +20,6 @@ class KernelMatrix {
 
   virtual ~KernelMatrix() = default;
   virtual std::int64_t n() const = 0;
-  /// Writes block column j of K, rounded to float. `k` has n() rows.
-  virtual void fill(CpuContext& context, PackedLower& k, std::int64_t j) const = 0;
   /// out [size of tile i, size of tile j] = the entries of row tile i >= column tile j, on the
   /// calling thread. Tile i holds the rows [i * tile_size, (i + 1) * tile_size), cut at n().
   virtual void tile(CpuContext& context, std::int64_t i, std::int64_t j, double* out) const = 0;
@@ -31,20 +29,23 @@ class KernelMatrix {
   std::int64_t tile_end(std::int64_t i) const { return std::min(n(), (i + 1) * tile_size); }
 };
 
+/// Writes block column j of K, each entry rounded once to float. `packed` has k.n() rows in blocks
+/// of tile_size.
+void fill(CpuContext& context, const KernelMatrix& k, PackedLower& packed, std::int64_t j);
+
 /// y [n, columns] = K x [n, columns] in double; each tile is asked for once and used for both
 /// triangles. The same bits on any number of threads. False: stopped, y is unfinished.
 bool multiply(CpuContext& context, const KernelMatrix& k, std::int64_t columns, const double* x,
               double* y, const Stop& stop = {});
 
 /// K[i, j] = exp(-gamma |x_i - x_j|^2) of the rows of `points`, which must outlive it. Entries are
-/// double's, computed anew whenever asked for; fill computes them in float.
+/// double's, computed anew whenever asked for.
 class GaussianKernel : public KernelMatrix {
  public:
   /// Throws (usage) unless gamma > 0 and there are points.
   GaussianKernel(const Features& points, double gamma);
 
   std::int64_t n() const override { return points_.n; }
-  void fill(CpuContext& context, PackedLower& k, std::int64_t j) const override;
   void tile(CpuContext& context, std::int64_t i, std::int64_t j, double* out) const override;
 
   /// y [m, columns] = K(test, points) x [n, columns]. Empty when stopped.
@@ -55,7 +56,6 @@ class GaussianKernel : public KernelMatrix {
   const Features& points_;
   double sigma_;
   std::vector<double> norms_;
-  std::vector<float> float_norms_;
 };
 
 /// The first n rows and columns of a stored matrix, whose block is tile_size and which must outlive
@@ -65,7 +65,6 @@ class StoredKernel : public KernelMatrix {
   StoredKernel(const PackedLower& stored, std::int64_t n);
 
   std::int64_t n() const override { return n_; }
-  void fill(CpuContext& context, PackedLower& k, std::int64_t j) const override;
   void tile(CpuContext& context, std::int64_t i, std::int64_t j, double* out) const override;
 
  private:

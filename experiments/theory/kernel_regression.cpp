@@ -87,7 +87,7 @@ class Factor {
     double largest = 0;
     for (std::int64_t j = 0; j < l_.block_columns(); ++j) {
       if (options_.stop && options_.stop()) return false;
-      k_.fill(context_, l_, j);
+      experiments::fill(context_, k_, l_, j);
       for (std::int64_t i = l_.begin(j); i < l_.end(j); ++i)
         largest = std::max(largest, double(l_.at(i, i)));
     }
