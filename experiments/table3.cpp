@@ -125,7 +125,7 @@ std::vector<MeasurementRow> rows() {
                       {"pool", 15},
                       {"stride", 6},
                       {"held_out", 5000},
-                      {"lambdas", {0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2}}}),
+                      {"lambdas", {0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1}}}),
           {{"train_size", 500},
            {"test_size", 500},
            {"filters", 256},
