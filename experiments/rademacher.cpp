@@ -70,7 +70,7 @@ std::vector<Quantity> known_quantities() {
 std::vector<MeasurementRow> known_rows() {
   const MeasurementRow linear{
       .name = "linear-ball",
-      .title = "Linear functions, |w| <= 1",
+      .title = "Linear functions, norm of w <= 1",
       .dataset = "cifar10",
       .full =
           {{"train_size", 5000}, {"test_size", 1}, {"draws", 200}, {"steps", 100}, {"radius", 1.0}},
