@@ -68,6 +68,7 @@ std::string seeds_text(const MeasurementReport& report) {
 
 /// With what differs from full size.
 std::string title_of(const MeasurementReport& report) {
+  if (report.parameters == report.row.quick) return report.row.title;
   std::string words;
   for (const std::string& word : changes(report.row, report.parameters)) {
     words += (words.empty() ? " (" : ", ") + word;

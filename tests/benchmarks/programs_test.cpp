@@ -26,10 +26,6 @@ std::vector<nlohmann::json> rows_of(const std::filesystem::path& path) {
   return rows;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("conv_bench prints a table, a summary, and rows of JSON with every column") {

@@ -135,7 +135,7 @@ TEST_CASE("A program of measurements computes once, stores, prints and reports")
   CHECK(computed == 4);
   CHECK(first.out.starts_with("**Tiny measurements**"));
   CHECK(contains(first.out,
-                 "| Mean label (test_size=5, train_size=10) | images | 10 | - | - | - | quick, "
+                 "| Mean label | images | 10 | - | - | - | quick, "
                  "synthetic | - | 0 s |"));
   // scale is 1 in quick and full alike: this row is full-size, (1 + 2 + 3) / 3.
   CHECK(contains(first.out,
