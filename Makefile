@@ -10,7 +10,7 @@ export CCACHE_NOHASHDIR = 1
 export CCACHE_BASEDIR = $(CURDIR)
 SOURCES := $(shell git ls-files '*.h' '*.cpp' '*.cu')
 
-.PHONY: all build test table1 check gpu-package format lint clean
+.PHONY: all build test table1 report check gpu-package format lint clean
 all: build
 
 build:
@@ -26,6 +26,11 @@ test: build
 # The paper's Table 1 in small: every row, fewer images and epochs. Without --quick: the full one.
 table1: build
 	@$(BUILD)/experiments/table1 --quick
+
+# Every table and figure of the kept results: reports/report/report.html and docs/reproducing.md.
+report: build
+	@.ci/dependencies report
+	@experiments/report --programs $(BUILD)/experiments --into docs/reproducing.md
 
 # What continuous integration runs beyond the tests.
 check:

@@ -86,6 +86,17 @@ void write_reports(const Options& options, const std::string& program,
   write_file_atomically(folder / "table.tex", render(Format::latex));
 }
 
+std::string missing_rows(const ProgramInfo& program, const Options& options,
+                         const std::vector<std::string>& rows, const std::set<std::string>& done) {
+  if (options.format != Format::markdown) return {};
+  std::string names;
+  for (const std::string& row : rows) {
+    if (done.contains(row) || !matches(row, program.rows)) continue;
+    names += (names.empty() ? "`" : ", `") + row + "`";
+  }
+  return names.empty() ? names : "\nNot run at full size: " + names + ".\n";
+}
+
 int put_report(const Options& options, const std::string& program, const std::string& all,
                const std::string& full_size) {
   if (options.into.empty()) {

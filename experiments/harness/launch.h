@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,11 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
 /// reports/<program>/table.{md,csv,tex} below --out.
 void write_reports(const Options& options, const std::string& program,
                    const std::function<std::string(Format)>& render);
+
+/// For a report in Markdown: which of the program's usual rows have no full-size result; "" when
+/// all have one, or in other formats.
+std::string missing_rows(const ProgramInfo& program, const Options& options,
+                         const std::vector<std::string>& rows, const std::set<std::string>& done);
 
 /// Prints the tables of kept results, or puts them into --into: `full_size` alone where that page
 /// marks a section "<program>-full-size", else all.

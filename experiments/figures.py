@@ -1,0 +1,302 @@
+"""Figures of the report, drawn from the kept results of training runs and measurements."""
+
+import collections
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+plt.rcParams.update({
+    "figure.facecolor": "white", "axes.facecolor": "white", "axes.grid": True, "grid.alpha": 0.3,
+    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "svg.hashsalt": "shatter"})
+
+SETTINGS = ["true-labels", "random-labels", "shuffled-pixels", "random-pixels", "gaussian"]
+COLOURS = dict(zip(SETTINGS, ["#1b7837", "#b2182b", "#2166ac", "#e08214", "#762a83"]))
+MODELS = {"inception": "Inception", "inception-no-bn": "Inception w/o BatchNorm",
+          "alexnet": "AlexNet", "mlp-3x512": "MLP 3x512", "mlp-1x512": "MLP 1x512",
+          "lenet": "LeNet"}
+FULL = {"cifar10": 50000, "cifar100": 50000, "mnist": 60000}
+
+
+def size_of(config):
+    """How the data of a run is called in titles: full size, or what it was reduced to."""
+    data = config["data"]
+    text = data["name"]
+    images = data["train_size"] + data.get("held_out", 0)
+    if images != FULL.get(data["name"], images):
+        text += f", reduced to {data['train_size']:,} images, {config['epochs']} epochs at most"
+    return text
+
+
+def plain(config):
+    """Whether nothing but model, data and labels is special about a run."""
+    return (config["optimizer"]["weight_decay"] == 0 and not config["data"]["random_crop"]
+            and not config["data"].get("flip") and not config["data"].get("held_out"))
+
+
+def quick(config):
+    return config["optimizer"]["batch"] != 128 or config["data"]["train_size"] < 3000
+
+
+def numbers(column):
+    return [math.nan if value is None else value for value in column]
+
+
+def band(axis, runs, column, colour, label, style="-", scale=1.0):
+    """The mean over seeds with the range between them; runs that stopped early keep their last value."""
+    longest = max(runs, key=lambda run: len(run["curve"]["step"]))
+    steps = longest["curve"]["step"]
+    rows = []
+    for run in runs:
+        values = [scale * value for value in numbers(run["curve"].get(column, []))]
+        if not values:
+            return
+        rows.append(values + [values[-1]] * (len(steps) - len(values)))
+    columns = [[value for value in column if not math.isnan(value)] for column in zip(*rows)]
+    shown = [(step, values) for step, values in zip(steps, columns) if values]
+    x = [step for step, _ in shown]
+    axis.plot(x, [sum(values) / len(values) for _, values in shown], style, color=colour, label=label)
+    if len(runs) > 1:
+        axis.fill_between(x, [min(v) for _, v in shown], [max(v) for _, v in shown], color=colour,
+                          alpha=0.2, linewidth=0)
+
+
+def grouped(runs, key):
+    groups = collections.OrderedDict()
+    for run in runs:
+        groups.setdefault(key(run["config"]), []).append(run)
+    return groups
+
+
+def corruption(config):
+    return config["data"]["corruption"]["kind"]
+
+
+def level(config):
+    """The share of labels drawn anew; none for pixel settings."""
+    kind = corruption(config)
+    if kind == "true-labels":
+        return 0.0
+    if kind == "random-labels":
+        return 1.0
+    if kind == "partially-corrupted-labels":
+        return config["data"]["corruption"]["probability"]
+    return None
+
+
+def seeds_text(runs):
+    count = len({run["config"]["seed"] for run in runs})
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def panels(count, width=4.6, height=3.2):
+    columns = min(count, 2)
+    rows = (count + columns - 1) // columns
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False,
+                                layout="constrained")
+    axes = [axis for row in axes for axis in row]
+    for axis in axes:
+        axis.locator_params(nbins=5)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]
+
+
+def fitted_step(run, threshold=0.99):
+    """The interpolated step of the first training accuracy at the threshold, or none."""
+    curve = run["curve"]
+    online = numbers(curve["accuracy"])
+    full = numbers(curve.get("train_accuracy", [None] * len(online)))
+    before, at = None, 0
+    for step, value, stand_in in zip(curve["step"], full, online):
+        value = stand_in if math.isnan(value) else value
+        if value >= threshold:
+            return step if before is None else at + (step - at) * (threshold - before) / (value - before)
+        before, at = value, step
+    return None
+
+
+def learning_curves(runs):
+    """Figure 1 (a): the training loss of each setting against the step."""
+    runs = [run for run in runs if corruption(run["config"]) in SETTINGS and plain(run["config"])
+            and run["config"]["data"]["name"] == "cifar10" and not quick(run["config"])]
+    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
+    groups = {key: group for key, group in groups.items()
+              if len({corruption(run["config"]) for run in group}) > 1}
+    if not groups:
+        return None
+    figure, axes = panels(len(groups))
+    for axis, ((model, size), group) in zip(axes, groups.items()):
+        for setting in SETTINGS:
+            members = [run for run in group if corruption(run["config"]) == setting]
+            if members:
+                band(axis, members, "loss", COLOURS[setting],
+                     f"{setting} ({seeds_text(members)})")
+        axis.set(title=f"{MODELS[model]}\n{size}", xlabel="step", ylabel="mean training loss", ylim=(0, None))
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def against_corruption(runs):
+    """Figure 1 (b, c): time to overfit, and test error, against the share of corrupted labels."""
+    runs = [run for run in runs if level(run["config"]) is not None and plain(run["config"])
+            and run["config"]["data"]["name"] == "cifar10" and not quick(run["config"])
+            and run["result"]["status"] == "done"]
+    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
+    groups = {key: group for key, group in groups.items()
+              if len({level(run["config"]) for run in group}) > 2}
+    if not groups:
+        return None
+    figure, (time, error) = panels(2)
+    for colour, ((model, size), group) in zip(("#1b7837", "#2166ac", "#b2182b", "#762a83"), groups.items()):
+        zero = {run["config"]["seed"]: fitted_step(run) for run in group if level(run["config"]) == 0}
+        ratio, errors = collections.defaultdict(list), collections.defaultdict(list)
+        for run in group:
+            p, step = level(run["config"]), fitted_step(run)
+            errors[p].append(100 - 100 * run["result"]["test"]["accuracy"])
+            base = zero.get(run["config"]["seed"])
+            if base and step:
+                ratio[p].append(step / base)
+            elif base:
+                time.plot([p], [0], "x", color=colour)  # censored
+        for axis, points in ((time, ratio), (error, errors)):
+            x = sorted(points)
+            mean = [sum(points[p]) / len(points[p]) for p in x]
+            axis.plot(x, mean, "o-", color=colour, label=f"{MODELS[model]}, {size}, {seeds_text(group)}")
+            axis.fill_between(x, [min(points[p]) for p in x], [max(points[p]) for p in x], color=colour,
+                              alpha=0.2, linewidth=0)
+    time.set(title="(b) steps to 99 % training accuracy, relative to p = 0", xlabel="corrupted labels p",
+             ylim=(0, None))
+    error.set(title="(c) test error, %", xlabel="corrupted labels p", ylim=(0, 100))
+    for axis in (time, error):
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def clean_and_corrupted(runs):
+    """The accuracy on the clean and on the corrupted part of the training set over time."""
+    runs = [run for run in runs if corruption(run["config"]) == "partially-corrupted-labels"
+            and "corrupted_accuracy" in run["curve"] and not quick(run["config"])]
+    groups = grouped(runs, lambda c: (c["model"], level(c), size_of(c)))
+    if not groups:
+        return None
+    groups = dict(sorted(groups.items()))
+    figure, axes = panels(len(groups))
+    for axis, ((model, p, size), group) in zip(axes, groups.items()):
+        band(axis, group, "clean_accuracy", "#1b7837", "clean labels", scale=100)
+        band(axis, group, "corrupted_accuracy", "#b2182b", "corrupted labels", scale=100)
+        band(axis, group, "test_accuracy", "#2166ac", "test", "--", scale=100)
+        axis.set(title=f"{MODELS[model]}, p = {p:g}, {seeds_text(group)}\n{size}", xlabel="step",
+                 ylabel="accuracy, %", ylim=(0, 101))
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def batch_norm(runs):
+    """Figure 2 (b): training and test accuracy of Inception with and without batch norm."""
+    runs = [run for run in runs if run["config"]["model"] in ("inception", "inception-no-bn")
+            and corruption(run["config"]) == "true-labels" and plain(run["config"])
+            and not quick(run["config"])]
+    groups = grouped(runs, lambda c: size_of(c))
+    groups = {size: group for size, group in groups.items()
+              if len({run["config"]["model"] for run in group}) == 2}
+    if not groups:
+        return None
+    figure, axes = panels(len(groups))
+    for axis, (size, group) in zip(axes, groups.items()):
+        for model, colour in (("inception", "#1b7837"), ("inception-no-bn", "#b2182b")):
+            members = [run for run in group if run["config"]["model"] == model]
+            band(axis, members, "accuracy", colour, f"{MODELS[model]}, training", "--", 100)
+            band(axis, members, "test_accuracy", colour, f"{MODELS[model]}, test", "-", 100)
+            longest = max(members, key=lambda run: len(run["curve"]["step"]))
+            test, best = numbers(longest["curve"]["test_accuracy"]), []
+            for value in test:
+                best.append(max([100 * value] + best[-1:]) if not math.isnan(value) else math.nan)
+            axis.fill_between(longest["curve"]["step"], [100 * v for v in test], best, color=colour,
+                              alpha=0.25, linewidth=0)
+        axis.set(title=f"{size} (shaded: best so far)", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def randomization(runs):
+    """Training and test accuracy of LeNet on MNIST and its kin under true and random labels."""
+    runs = [run for run in runs if run["config"]["data"]["name"] not in ("cifar10", "synthetic")
+            and not quick(run["config"])]
+    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
+    if not groups:
+        return None
+    figure, axes = panels(len(groups))
+    for axis, ((model, size), group) in zip(axes, groups.items()):
+        for setting in SETTINGS:
+            members = [run for run in group if corruption(run["config"]) == setting]
+            if members:
+                band(axis, members, "accuracy", COLOURS[setting], f"{setting}, training", "-", 100)
+                band(axis, members, "test_accuracy", COLOURS[setting], f"{setting}, test", ":", 100)
+        axis.set(title=f"{MODELS[model]}, {size}", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def kernel_sweeps(measurements):
+    """Table 3: norm and error against the bandwidth, error against the regularisation."""
+    rows = {row: [m for m in measurements if m["config"]["row"] == row]
+            for row in ("mnist/bandwidth", "mnist/regularisation")}
+    if not any(rows.values()):
+        return None
+    figure, (norm, error) = panels(2)
+    for run in rows["mnist/bandwidth"]:
+        curve, n = run["curve"], run["config"]["parameters"]["train_size"]
+        norm.plot(curve["gamma"], curve["norm"], "o-", color="#1b7837", label=f"norm, one-hot, n = {n:,}")
+        norm.plot(curve["gamma"], curve["norm_plus_minus"], "s--", color="#2166ac", label="norm, +-1")
+        right = norm.twinx()
+        right.grid(False)
+        right.plot(curve["gamma"], curve["test_error"], "^:", color="#b2182b", label="test error, %")
+        right.set(ylabel="test error, %", ylim=(0, None))
+        right.legend(fontsize=8, loc="lower left")
+    for run in rows["mnist/regularisation"]:
+        curve, n = run["curve"], run["config"]["parameters"]["train_size"]
+        positive = [(l, e) for l, e in zip(curve["lambda"], curve["test_error"]) if l > 0]
+        error.semilogx([l for l, _ in positive], [e for _, e in positive], "o-", color="#b2182b",
+                       label=f"n = {n:,}")
+        error.axhline(curve["test_error"][0], color="#1b7837", linestyle="--", label="lambda = 0")
+    norm.set(title="MNIST pixels: norm against bandwidth", xlabel="gamma", ylabel="norm")
+    error.set(title="MNIST pixels: regularisation", xlabel="lambda", ylabel="test error, %", ylim=(0, None))
+    for axis in (norm, error):
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def double_descent(measurements):
+    """Test error and norm of random features through the interpolation threshold."""
+    groups = collections.OrderedDict()
+    for run in measurements:
+        if run["config"]["data"]["name"] != "synthetic" and run["curve"].get("features"):
+            groups.setdefault(run["config"]["parameters"]["train_size"], []).append(run)
+    if not groups:
+        return None
+    figure, (error, norm) = panels(2)
+    for colour, (n, group) in zip(("#1b7837", "#2166ac", "#b2182b"), sorted(groups.items())):
+        for axis, column in ((error, "test_error"), (norm, "norm")):
+            x = [features / n for features in group[0]["curve"]["features"]]
+            columns = list(zip(*[numbers(run["curve"][column]) for run in group]))
+            axis.plot(x, [sum(v) / len(v) for v in columns], "o-", color=colour,
+                      label=f"n = {n:,}, {len(group)} seeds")
+            axis.fill_between(x, [min(v) for v in columns], [max(v) for v in columns], color=colour,
+                              alpha=0.2, linewidth=0)
+    error.set(title="test error, %", xlabel="features / images", xscale="log")
+    norm.set(title="norm of the solution", xlabel="features / images", xscale="log", yscale="log")
+    for axis in (error, norm):
+        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.title.set_fontsize(9)
+        axis.legend(fontsize=8)
+    return figure
