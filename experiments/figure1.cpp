@@ -143,8 +143,8 @@ void add_corruption_curves(std::vector<Reading>& readings, const PaperCurve& cur
                  .quantities = {{.name = "relative_time",
                                  .title = "steps to 99 % training accuracy, relative to p = 0"}},
                  .numbers = [name, zero](const SeedRuns& runs) -> std::map<std::string, double> {
-                   return {{"relative_time",
-                            time_to_overfit(*runs.at(name)) / time_to_overfit(*runs.at(zero))}};
+                   return {{"relative_time", relative_time(time_to_overfit(*runs.at(name)),
+                                                           time_to_overfit(*runs.at(zero)))}};
                  }};
     if (p == 100) time.quantities[0].accepted = Interval{1.5, 6};
     readings.push_back(time);

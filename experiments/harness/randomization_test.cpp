@@ -141,7 +141,8 @@ std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double
            return {{"train_accuracy", 100 * cell.result.train.accuracy()},
                    {"test_accuracy", 100 * cell.result.test.accuracy()},
                    {"steps_to_fit", time},
-                   {"relative_time", time / first_step(on_true, "train_accuracy", fitted, true)}};
+                   {"relative_time",
+                    relative_time(time, first_step(on_true, "train_accuracy", fitted, true))}};
          }});
   }
   return readings;

@@ -106,6 +106,10 @@ double first_step(const FinishedCell& cell, const std::string& column, double le
   return std::numeric_limits<double>::infinity();
 }
 
+double relative_time(double time, double base) {
+  return std::isfinite(time) && std::isfinite(base) ? time / base : std::nan("");
+}
+
 double largest(const FinishedCell& cell, const std::string& column) {
   double result = -std::numeric_limits<double>::infinity();
   for (const double value : column_of(cell, column)) {

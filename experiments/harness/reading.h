@@ -31,6 +31,8 @@ MeasurementTable read(const std::vector<Reading>& readings, const Table& table);
 /// reaches `level` (from below if rising, else from above); infinite when it never does. Where
 /// "train_accuracy" was not evaluated, "accuracy", measured while training, stands in.
 double first_step(const FinishedCell& cell, const std::string& column, double level, bool rising);
+/// time / base, steps as first_step gives them; not a number when either never came.
+double relative_time(double time, double base);
 /// The largest value of a column.
 double largest(const FinishedCell& cell, const std::string& column);
 /// The last value of a column.

@@ -166,7 +166,7 @@ std::string marks(const Row& row, const CellConfig& config) {
   const auto add = [&](const char* word) {
     mark += (mark.empty() ? "" : ", ") + std::string(word);
   };
-  if (same_size(config, row.quick)) {
+  if (same_size(config, row.quick) && !same_size(config, row.full)) {
     add("quick");
   } else if (config.dataset.train_size < row.full.dataset.train_size ||
              config.dataset.test_size < row.full.dataset.test_size ||

@@ -66,6 +66,9 @@ TEST_CASE("The step of a level lies between the ends of epochs") {
   // from 0.5 while training to 0.95 over all images
   CHECK(first_step(one, "train_accuracy", 0.8, true) == Approx(20 + 10 * 0.3 / 0.45));
   CHECK(first_step(one, "train_accuracy", 0.99, true) == Approx(38));
+  CHECK(relative_time(30, 20) == 1.5);
+  CHECK(std::isnan(relative_time(30, INFINITY)));
+  CHECK(std::isnan(relative_time(INFINITY, 20)));
   CHECK(largest(one, "test_accuracy") == 0.6);
   CHECK(largest(one, "train_accuracy") == 1.0);
   CHECK(last(one, "loss") == 0.1);
