@@ -3,6 +3,7 @@
 #include <shatter/core/random.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/theory/rademacher.h>
+#include <shatter/experiments/theory/train_to_end.h>
 
 namespace {
 

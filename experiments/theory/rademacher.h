@@ -3,10 +3,10 @@
 // Each function here treats one draw of sigma; the mean over draws estimates R_n.
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <vector>
 
-#include <shatter/experiments/harness/measurement.h>
-#include <shatter/experiments/harness/trainer.h>
+#include <shatter/data/dataset.h>
 #include <shatter/experiments/theory/dense.h>
 
 namespace shatter::experiments {
@@ -29,10 +29,5 @@ double kernel_ball_bound(const Matrix& k, double radius);
 
 /// The images with signs for labels: class 1 for +1, class 0 for -1.
 data::Dataset signed_images(const data::Dataset& images, const std::vector<int>& signs);
-
-/// Trains to the end in steps, saving into context.folder every minute and when stopped, going on
-/// from what lies there. Empty when stopped; throws (diverged) when a loss is not finite.
-std::optional<RunResult> train_to_end(const CellConfig& config, const TrainingTask& task,
-                                      const MeasurementContext& context);
 
 }  // namespace shatter::experiments
