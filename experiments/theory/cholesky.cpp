@@ -1,7 +1,7 @@
 // A left-looking blocked Cholesky: a block column takes its updates from all columns before it
 // tile by tile, so that each tile is written once and stays in the cache, and no thread waits for
 // another until the column is complete.
-#include "cholesky.h"
+#include <shatter/experiments/theory/cholesky.h>
 
 #include <Eigen/Dense>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Images as rows of numbers.
-#include "features.h"
+#include <shatter/experiments/theory/features.h>
 
 #include <shatter/kernels/error.h>
 

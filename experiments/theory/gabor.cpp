@@ -1,5 +1,5 @@
 // Gabor features by the library's convolution.
-#include "gabor.h"
+#include <shatter/experiments/theory/gabor.h>
 
 #include <cmath>
 #include <complex>

@@ -1,5 +1,5 @@
 // Kernel matrices tile by tile.
-#include "kernel_matrix.h"
+#include <shatter/experiments/theory/kernel_matrix.h>
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // Kernel regression by a float32 factor and conjugate gradients in double.
-#include "kernel_regression.h"
+#include <shatter/experiments/theory/kernel_regression.h>
 
 #include <chrono>
 #include <cmath>

@@ -1,5 +1,5 @@
 // From a row's parameters to its numbers.
-#include "kernel_rows.h"
+#include <shatter/experiments/theory/kernel_rows.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Storage of a symmetric matrix's lower triangle.
-#include "packed_matrix.h"
+#include <shatter/experiments/theory/packed_matrix.h>
 
 #include <new>
 

@@ -1,6 +1,6 @@
 // A double product of float rows: panels widened while they are packed, 8 x 16 results in
 // registers.
-#include "products.h"
+#include <shatter/experiments/theory/products.h>
 
 #include <algorithm>
 #include <vector>

@@ -1,5 +1,5 @@
 // Random filters, their features, and the Gram matrix block of filters by block of filters.
-#include "random_convnet.h"
+#include <shatter/experiments/theory/random_convnet.h>
 
 #include <Eigen/Dense>
 #include <cmath>
