@@ -48,7 +48,9 @@ format:
 	@clang-format -i $(SOURCES)
 
 lint: build
-	@clang-tidy -p $(BUILD) --quiet $(filter kernels/% core/% layers/% optim/% data/% experiments/%,$(filter %.cpp,$(SOURCES)))
+	@.ci/dependencies lint
+	@printf '%s\n' $(filter-out kernels/cuda/% kernels/emulation/% tests/%,$(filter %.cpp,$(SOURCES))) | \
+	  xargs -P $(JOBS) -n 1 clang-tidy -p $(BUILD) --quiet --extra-arg=-Wno-unknown-warning-option
 
 clean:
 	@rm -rf build
