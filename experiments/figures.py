@@ -119,6 +119,14 @@ def fitted_step(run, threshold=0.99):
     return None
 
 
+def by_setting(axis, group, column, label, style="-", scale=1):
+    """A band for each setting of the paper; `label` of the setting and its runs."""
+    for setting in SETTINGS:
+        members = [run for run in group if corruption(run["config"]) == setting]
+        if members:
+            band(axis, members, column, COLOURS[setting], label(setting, members), style, scale)
+
+
 def learning_curves(runs):
     """Figure 1 (a): the training loss of each setting against the step."""
     runs = [run for run in runs if corruption(run["config"]) in SETTINGS and plain(run["config"])
@@ -130,11 +138,7 @@ def learning_curves(runs):
         return None
     figure, axes = panels(len(groups))
     for axis, ((model, size), group) in zip(axes, groups.items()):
-        for setting in SETTINGS:
-            members = [run for run in group if corruption(run["config"]) == setting]
-            if members:
-                band(axis, members, "loss", COLOURS[setting],
-                     f"{setting} ({seeds_text(members)})")
+        by_setting(axis, group, "loss", lambda setting, members: f"{setting} ({seeds_text(members)})")
         axis.set(title=f"{MODELS[model]}\n{size}", xlabel="step", ylabel="mean training loss", ylim=(0, None))
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
@@ -235,11 +239,8 @@ def randomization(runs):
         return None
     figure, axes = panels(len(groups))
     for axis, ((model, size), group) in zip(axes, groups.items()):
-        for setting in SETTINGS:
-            members = [run for run in group if corruption(run["config"]) == setting]
-            if members:
-                band(axis, members, "accuracy", COLOURS[setting], f"{setting}, training", "-", 100)
-                band(axis, members, "test_accuracy", COLOURS[setting], f"{setting}, test", ":", 100)
+        by_setting(axis, group, "accuracy", lambda setting, _: f"{setting}, training", "-", 100)
+        by_setting(axis, group, "test_accuracy", lambda setting, _: f"{setting}, test", ":", 100)
         axis.set(title=f"{MODELS[model]}, {size}", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)

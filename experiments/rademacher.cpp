@@ -2,6 +2,7 @@
 // Table 1 on CIFAR-10, and of two classes whose complexity is known, to check the estimator.
 #include <shatter/core/random.h>
 #include <shatter/experiments/models/models.h>
+#include <shatter/experiments/models/paper_runs.h>
 #include <shatter/experiments/theory/rademacher.h>
 #include <shatter/experiments/theory/train_to_end.h>
 
@@ -100,38 +101,14 @@ std::vector<MeasurementRow> known_rows() {
   return {linear, kernel};
 }
 
-CellConfig cell_of(const std::string& model, const MeasurementContext& context) {
-  const json& p = context.parameters;
-  CellConfig config;
-  config.model = model;
-  config.dataset = {.name = "random signs",
-                    .checksums = {},
-                    .train_size = context.data.train.size(),
-                    .test_size = context.data.test.size()};
-  config.learning_rate = p["learning_rate"];
-  config.learning_rate_decay = p["learning_rate_decay"];
-  config.epochs = p["epochs"];
-  config.batch = p["batch"];
-  config.stop = {.loss = p["stop_loss"], .epochs = p["stop_epochs"]};
-  config.evaluate_every = config.epochs;
-  config.seed = context.seed;
-  config.device = context.device.is_cpu() ? "cpu" : "cuda";
-  return config;
-}
-
 MeasurementRow network_row(const ModelRecipe& recipe) {
+  CellConfig full = paper_run(recipe.name);
+  full.dataset.test_size = 1;
   MeasurementRow row{
       .name = recipe.name,
       .title = recipe.title,
       .dataset = "cifar10",
-      .full = {{"train_size", 50000},
-               {"test_size", 1},
-               {"epochs", 100},
-               {"batch", 128},
-               {"learning_rate", recipe.learning_rate},
-               {"learning_rate_decay", recipe.learning_rate_decay},
-               {"stop_loss", 1e-3},
-               {"stop_epochs", 5}},
+      .full = training_parameters(full),
       .seeded = true,
       .gpu = true,
       .precision = "fp32",
@@ -169,7 +146,7 @@ MeasurementRow network_row(const ModelRecipe& recipe) {
                             .decayed = {},
                             .data = {train, data::first(train, context.data.test.size())},
                             .probes = {}};
-    const auto result = train_to_end(cell_of(name, context), task, context);
+    const auto result = train_to_end(training_cell(name, context), task, context);
     if (!result) return std::nullopt;
     const double complexity = 2 * result->train.accuracy() - 1;
     Measured measured;

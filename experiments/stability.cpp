@@ -52,28 +52,12 @@ data::Dataset without_last(const data::Dataset& images, bool replaced) {
   return data::subset(images, places);
 }
 
-CellConfig cell_of(const std::string& model, const MeasurementContext& context) {
-  const json& p = context.parameters;
-  CellConfig config = paper_run(model);
-  config.dataset = {.name = context.data.train.name,
-                    .checksums = {},
-                    .train_size = context.data.train.size() - 1,
-                    .test_size = context.data.test.size()};
-  config.learning_rate = p["learning_rate"];
-  config.learning_rate_decay = p["learning_rate_decay"];
-  config.epochs = p["epochs"];
-  config.batch = p["batch"];
-  config.stop = {.loss = p["stop_loss"], .epochs = p["stop_epochs"]};
-  config.evaluate_every = config.epochs;
-  config.seed = context.seed;
-  return config;
-}
-
 /// The trained model's losses on the test images and on the replaced one; empty when stopped.
 std::optional<std::pair<Losses, Losses>> trained(const std::string& model,
                                                  const MeasurementContext& context,
                                                  const data::Dataset& images, bool replaced) {
-  const CellConfig config = cell_of(model, context);
+  CellConfig config = training_cell(model, context);
+  --config.dataset.train_size;
   MeasurementContext own = context;
   own.folder = context.folder / (replaced ? "replaced" : "as it was");
   std::filesystem::create_directories(own.folder);
@@ -118,23 +102,13 @@ std::optional<Measured> measure(const std::string& model, bool random_labels,
 
 MeasurementRow row_of(const std::string& model, bool random_labels) {
   const CellConfig full = paper_run(model), quick = quick_run(full);
-  const auto parameters = [](const CellConfig& config) -> json {
-    return {{"train_size", config.dataset.train_size},
-            {"test_size", config.dataset.test_size},
-            {"epochs", config.epochs},
-            {"batch", config.batch},
-            {"learning_rate", config.learning_rate},
-            {"learning_rate_decay", config.learning_rate_decay},
-            {"stop_loss", config.stop.loss},
-            {"stop_epochs", config.stop.epochs}};
-  };
   const std::string labels = random_labels ? "random labels" : "true labels";
   return {
       .name = model + (random_labels ? "/random-labels" : "/true-labels"),
       .title = recipe(model).title + ", " + labels,
       .dataset = "cifar10",
-      .full = parameters(full),
-      .quick = parameters(quick),
+      .full = training_parameters(full),
+      .quick = training_parameters(quick),
       .seeded = true,
       .precision = "fp32",
       .quantities = {{.name = "largest",

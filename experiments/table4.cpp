@@ -23,7 +23,7 @@ struct PaperRow {
   const char* title;
   Regulariser regulariser;
   std::optional<double> paper;  ///< training accuracy in percent; none where it did not converge
-  Interval accepted;
+  std::optional<Interval> accepted;  ///< none in the sweep, which is measured
 };
 
 // The recipes' decays; augmented images are met in new forms each epoch, so those runs are longer
@@ -31,15 +31,15 @@ struct PaperRow {
 // clang-format off
 const PaperRow paper[] = {
     // name                     model        title                    regulariser                        paper  accepted
-    {"inception/wd",            "inception", "weight decay",          {.weight_decay = 4e-5},            100.0, {99.9, 100}},
-    {"alexnet/wd",              "alexnet",   "weight decay 0.004",    {.weight_decay = 0.004},           {},    {0, 50}},
-    {"mlp-3x512/wd",            "mlp-3x512", "weight decay",          {.weight_decay = 5e-4},            100.0, {99.9, 100}},
-    {"mlp-1x512/wd",            "mlp-1x512", "weight decay",          {.weight_decay = 5e-4},            99.21, {99.0, 99.7}},
-    {"inception/crop",          "inception", "random cropping",       {.random_crop = true},             99.93, {99.0, 100}},
-    {"inception/augmentation",  "inception", "flips and rotations",   {.flip_and_rotate = true},         99.28, {98.0, 100}},
-    {"alexnet/wd=0.0001",       "alexnet",   "weight decay 0.0001",   {.weight_decay = 1e-4},            {},    {0, 100}},
-    {"alexnet/wd=0.0005",       "alexnet",   "weight decay 0.0005",   {.weight_decay = 5e-4},            {},    {0, 100}},
-    {"alexnet/wd=0.001",        "alexnet",   "weight decay 0.001",    {.weight_decay = 1e-3},            {},    {0, 100}},
+    {"inception/wd",            "inception", "weight decay",          {.weight_decay = 4e-5},            100.0, Interval{99.9, 100}},
+    {"alexnet/wd",              "alexnet",   "weight decay 0.004",    {.weight_decay = 0.004},           {},    Interval{0, 50}},
+    {"mlp-3x512/wd",            "mlp-3x512", "weight decay",          {.weight_decay = 5e-4},            100.0, Interval{99.9, 100}},
+    {"mlp-1x512/wd",            "mlp-1x512", "weight decay",          {.weight_decay = 5e-4},            99.21, Interval{99.0, 99.7}},
+    {"inception/crop",          "inception", "random cropping",       {.random_crop = true},             99.93, Interval{99.0, 100}},
+    {"inception/augmentation",  "inception", "flips and rotations",   {.flip_and_rotate = true},         99.28, Interval{98.0, 100}},
+    {"alexnet/wd=0.0001",       "alexnet",   "weight decay 0.0001",   {.weight_decay = 1e-4},            {},    {}},
+    {"alexnet/wd=0.0005",       "alexnet",   "weight decay 0.0005",   {.weight_decay = 5e-4},            {},    {}},
+    {"alexnet/wd=0.001",        "alexnet",   "weight decay 0.001",    {.weight_decay = 1e-3},            {},    {}},
 };
 // clang-format on
 
@@ -93,13 +93,11 @@ std::vector<Reading> readings() {
   std::vector<Reading> all;
   for (const PaperRow& row : paper) {
     const bool online = augmented(row);
-    const bool sweep = row.accepted.low == 0 && row.accepted.high == 100;
-    Quantity accuracy{
+    const Quantity accuracy{
         .name = "train_accuracy",
         .title = online ? "training accuracy as trained, best epoch, %" : "training accuracy, %",
         .paper = row.paper,
         .accepted = row.accepted};
-    if (sweep) accuracy.accepted.reset();
     all.push_back({.title = recipe(row.model).title + ", " + row.title,
                    .needs = {row.name},
                    .quantities = {accuracy},

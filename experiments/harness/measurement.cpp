@@ -9,6 +9,7 @@
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/interrupt.h>
 #include <shatter/experiments/harness/measurement_run.h>
+#include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/version.h>
 
 namespace shatter::experiments {
@@ -28,9 +29,7 @@ std::string keys_of(const Selected& selected) {
   for (const json& parameters : selected.parameters) {
     for (const auto& [key, value] : parameters.items()) keys.insert(key);
   }
-  std::string all;
-  for (const std::string& key : keys) all += (all.empty() ? "" : ", ") + key;
-  return all.empty() ? "none" : all;
+  return keys.empty() ? "none" : joined(keys);
 }
 
 /// `word` as a value of the same kind as `present`.

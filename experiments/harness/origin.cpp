@@ -4,17 +4,9 @@
 #include <algorithm>
 #include <set>
 
+#include <shatter/experiments/harness/text_table.h>
+
 namespace shatter::experiments {
-namespace {
-
-std::string joined(const std::set<std::string>& words) {
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : "; ") + word;
-  return all;
-}
-
-}  // namespace
-
 Origin origin(const FinishedCell& cell) {
   return {.commit = cell.commit,
           .device = cell.device,
@@ -32,8 +24,9 @@ std::vector<std::string> footer(const std::vector<Origin>& results, const std::s
     sources.insert(result.data);
     if (!result.provenance.empty()) provenances.insert(result.provenance);
   }
-  std::vector<std::string> lines = {"commit: " + joined(commits), "device: " + joined(devices),
-                                    "precision: " + precision, "data: " + joined(sources)};
+  std::vector<std::string> lines = {"commit: " + joined(commits, "; "),
+                                    "device: " + joined(devices, "; "), "precision: " + precision,
+                                    "data: " + joined(sources, "; ")};
   for (const std::string& provenance : provenances) {
     std::string line = provenance;
     while (!line.empty() && line.back() == '\n') line.pop_back();

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include <shatter/experiments/harness/text_table.h>
+
 namespace shatter::experiments {
 namespace {
 
@@ -28,12 +30,6 @@ std::vector<Row> selected(const TableProgram& program, const Options& options) {
   }
   check(!rows.empty(), "--rows ", options.rows, " matches none of:", names);
   return rows;
-}
-
-std::string joined(const std::set<std::string>& words) {
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
-  return all;
 }
 
 std::string bytes_text(std::int64_t bytes) {

@@ -83,4 +83,10 @@ std::string shortest(double value) {
   return formatted("%.*g", 6, value);
 }
 
+std::string joined(const std::set<std::string>& words, const char* separator) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : separator) + word;
+  return all;
+}
+
 }  // namespace shatter::experiments

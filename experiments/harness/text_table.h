@@ -1,6 +1,7 @@
 // Tables of text, as Markdown, CSV and LaTeX.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ std::string csv(const TextTable& table);
 /// `alignment` holds a letter for each column.
 std::string latex(const TextTable& table, const std::string& alignment);
 
+/// "a, b"
+std::string joined(const std::set<std::string>& words, const char* separator = ", ");
 /// "1.50"; "nan" as it is.
 std::string fixed(double value, int digits = 2);
 /// As printf's %g.

@@ -14,6 +14,36 @@ constexpr double save_every = 60;  // seconds
 
 }  // namespace
 
+nlohmann::json training_parameters(const CellConfig& config) {
+  return {{"train_size", config.dataset.train_size},
+          {"test_size", config.dataset.test_size},
+          {"epochs", config.epochs},
+          {"batch", config.batch},
+          {"learning_rate", config.learning_rate},
+          {"learning_rate_decay", config.learning_rate_decay},
+          {"stop_loss", config.stop.loss},
+          {"stop_epochs", config.stop.epochs}};
+}
+
+CellConfig training_cell(const std::string& model, const MeasurementContext& context) {
+  const nlohmann::json& p = context.parameters;
+  CellConfig config;
+  config.model = model;
+  config.dataset = {.name = context.data.train.name,
+                    .checksums = {},
+                    .train_size = context.data.train.size(),
+                    .test_size = context.data.test.size()};
+  config.learning_rate = p["learning_rate"];
+  config.learning_rate_decay = p["learning_rate_decay"];
+  config.epochs = p["epochs"];
+  config.batch = p["batch"];
+  config.stop = {.loss = p["stop_loss"], .epochs = p["stop_epochs"]};
+  config.evaluate_every = config.epochs;
+  config.seed = context.seed;
+  config.device = context.device.is_cpu() ? "cpu" : "cuda";
+  return config;
+}
+
 std::optional<RunResult> train_to_end(const CellConfig& config, const TrainingTask& task,
                                       const MeasurementContext& context) {
   Trainer trainer(config, task, {.device = context.device});

@@ -9,7 +9,7 @@
 #include <shatter/experiments/theory/minimum_norm.h>
 #include <shatter/experiments/theory/random_features.h>
 
-#include "tests/experiments/process.h"
+#include "tests/experiments/quick_run.h"
 
 using namespace shatter;
 using namespace shatter::experiments;
@@ -211,22 +211,6 @@ TEST_CASE("Random features approach the Gaussian kernel, and their fits are leas
 
 TEST_CASE("linear, double_descent and rademacher --quick find what they expect") {
   for (const char* program : {"linear", "double_descent", "rademacher"}) {
-    const TemporaryFolder folder;
-    const Finished run = run_program(
-        std::string(SHATTER_PROGRAM_FOLDER) + "/" + program,
-        {"--quick", "--synthetic", "--format", "json", "--out", folder.path().string()});
-    INFO(program << run.err);
-    REQUIRE(run.status == 0);
-    int judged = 0;
-    const auto table = nlohmann::json::parse(run.out);
-    for (const auto& row : table["rows"]) {
-      for (const auto& quantity : row["quantities"]) {
-        if (row["mark"] == "" || quantity["quick_range"].is_null()) continue;
-        INFO(row["row"] << " " << quantity["name"]);
-        CHECK(quantity["accepted"] == true);
-        ++judged;
-      }
-    }
-    CHECK(judged >= 3);
+    CHECK(quick_as_expected(program) >= 3);
   }
 }

@@ -9,7 +9,7 @@
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 
-#include "tests/experiments/process.h"
+#include "tests/experiments/quick_run.h"
 
 using namespace shatter;
 using namespace shatter::experiments;
@@ -138,21 +138,5 @@ TEST_CASE("Equal points with different labels are refused") {
 }
 
 TEST_CASE("theorem1 --quick finds what it expects") {
-  const TemporaryFolder folder;
-  const Finished run =
-      run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/theorem1",
-                  {"--quick", "--synthetic", "--format", "json", "--out", folder.path().string()});
-  INFO(run.err);
-  REQUIRE(run.status == 0);
-  int judged = 0;
-  const auto table = nlohmann::json::parse(run.out);
-  for (const auto& row : table["rows"]) {
-    for (const auto& quantity : row["quantities"]) {
-      if (row["mark"] == "" || quantity["quick_range"].is_null()) continue;
-      INFO(row["row"] << " " << quantity["name"]);
-      CHECK(quantity["accepted"] == true);
-      ++judged;
-    }
-  }
-  CHECK(judged == 15);
+  CHECK(quick_as_expected("theorem1") == 15);
 }
