@@ -143,7 +143,7 @@ class Convolution {
 
 template <class T>
 std::vector<std::string> provider_names(CpuContext&) {
-  if (std::is_same_v<T, float>) return {"onednn", "im2col"};
+  if (std::is_same_v<T, float>) return {"onednn", "winograd", "im2col"};
   return {"im2col"};
 }
 
@@ -159,8 +159,10 @@ std::vector<std::string> provider_names(CudaContext& context) {
 template <class T>
 std::optional<Provider> provider(const std::string& name, CpuContext&, Clock<CpuContext>&,
                                  Convolution<T, CpuContext>& conv) {
-  const Conv2dAlgorithm algorithm =
-      name == "onednn" ? Conv2dAlgorithm::onednn : Conv2dAlgorithm::im2col;
+  if (name == "winograd" && !kernels::winograd_fits(conv.geometry())) return std::nullopt;
+  const Conv2dAlgorithm algorithm = name == "onednn"     ? Conv2dAlgorithm::onednn
+                                    : name == "winograd" ? Conv2dAlgorithm::winograd
+                                                         : Conv2dAlgorithm::im2col;
   return Provider{.name = name, .run = [&conv, algorithm] { conv.run(algorithm); }};
 }
 

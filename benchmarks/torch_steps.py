@@ -124,7 +124,8 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--model", action="append", help="default: " + ", ".join(MODELS))
     parser.add_argument("--variant", action="append")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp32-winograd", "tf32", "bf16"],
+                        help="fp32-winograd is measured against PyTorch's float32")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5, help="for each measurement")

@@ -20,6 +20,11 @@ class CpuContext {
 
   int threads() const noexcept;
 
+  /// Whether convolutions left to choose their algorithm may take winograd (conv2d.h). Default: no.
+  /// Set while no kernel runs.
+  bool winograd() const noexcept { return winograd_; }
+  void set_winograd(bool on) noexcept { winograd_ = on; }
+
   /// Calls body(i) once for each i in [0, chunks), on any thread, in any order; returns when all
   /// are done. Called from inside a body it runs inline. If bodies throw, no further chunk
   /// is begun and the exception of the lowest one is rethrown here, whatever the timing.
@@ -55,6 +60,7 @@ class CpuContext {
 
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  bool winograd_ = false;
 };
 
 /// The context of the calling thread: the innermost CpuContextGuard's, else one shared by the

@@ -11,17 +11,21 @@
 namespace shatter::kernels {
 
 /// How a convolution is computed. im2col: patches gathered, then a matrix product. implicit_gemm:
-/// the same product on tensor cores, its patches never stored. The CPU has onednn (float) and
-/// im2col; CUDA has im2col, implicit_gemm (float, bfloat16) and, built with it, cudnn (float,
+/// the same product on tensor cores, its patches never stored. winograd: minimal filtering
+/// F(4x4, 3x3), a quarter of the multiplications for several times the rounding error (Lavin and
+/// Gray, arXiv:1509.09308). The CPU has onednn (float), winograd (float, 3x3 windows at stride 1)
+/// and im2col; CUDA has im2col, implicit_gemm (float, bfloat16) and, built with it, cudnn (float,
 /// bfloat16). float takes its operands as TF32 only where context.tf32(); implicit_gemm always
-/// does. automatic: onednn in float and im2col in double on the CPU; on CUDA cudnn, or without it
+/// does. automatic: on the CPU im2col in double, and in float winograd where context.winograd() and
+/// there are at least 16 channels and filters, else onednn; on CUDA cudnn, or without it
 /// implicit_gemm in bfloat16, and im2col in float and double.
-enum class Conv2dAlgorithm { automatic, onednn, im2col, cudnn, implicit_gemm };
+enum class Conv2dAlgorithm { automatic, onednn, winograd, im2col, cudnn, implicit_gemm };
 
 constexpr const char* name_of(Conv2dAlgorithm algorithm) {
   switch (algorithm) {
     case Conv2dAlgorithm::automatic: return "automatic";
     case Conv2dAlgorithm::onednn: return "onednn";
+    case Conv2dAlgorithm::winograd: return "winograd";
     case Conv2dAlgorithm::im2col: return "im2col";
     case Conv2dAlgorithm::cudnn: return "cudnn";
     case Conv2dAlgorithm::implicit_gemm: return "implicit_gemm";
@@ -29,8 +33,14 @@ constexpr const char* name_of(Conv2dAlgorithm algorithm) {
   return "?";
 }
 
-/// Overwrites y. bias [k] may be null. T: float, double; on CUDA also bfloat16. Throws Error for an
-/// algorithm that the context does not have for T.
+/// Whether winograd can be had for these windows: 3x3 at stride 1.
+constexpr bool winograd_fits(const Conv2dGeometry& g) {
+  const Windows& win = g.windows;
+  return win.r == 3 && win.s == 3 && win.stride_h == 1 && win.stride_w == 1;
+}
+
+/// Overwrites y. bias [k] may be null. T: float, double, bfloat16. Throws Error for an
+/// algorithm that the context does not have for T or these windows.
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y,

@@ -120,8 +120,9 @@ void Parser::add_where() {
 
 void Parser::add_how() {
   const char* group = "How";
-  app.add_option("--precision", options.precision, "fp32, tf32 or bf16 [fp32]")
-      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}).description(""))
+  app.add_option("--precision", options.precision,
+                 "fp32, on a CPU also fp32-winograd, on a GPU tf32 or bf16 [fp32]")
+      ->check(CLI::IsMember({"fp32", "fp32-winograd", "tf32", "bf16"}).description(""))
       ->option_text("P")
       ->group(group);
   app.add_option("--threads", options.threads, "CPU threads in all [all usable cores]")

@@ -10,6 +10,7 @@
 #include <shatter/experiments/harness/plan.h>
 #include <shatter/experiments/harness/report.h>
 #include <shatter/experiments/harness/sweep.h>
+#include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/version.h>
 #include <shatter/experiments/models/models.h>
 
@@ -19,10 +20,10 @@ namespace {
 
 Device chosen_device(const Options& options) {
   const Device device = Device::parse(options.device);
-  if (device.is_cpu() && options.precision != "fp32") {
-    fail(ErrorKind::device, "--precision ", options.precision,
-         ": the CPU computes in fp32 only; tf32 and bf16 are for GPUs");
-  }
+  const std::set<std::string> known = precisions(device);
+  if (!known.contains(options.precision))
+    fail(ErrorKind::device, "--precision ", options.precision, ": ", device.name(), " has ",
+         joined(known));
   return device;
 }
 

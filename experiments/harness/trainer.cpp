@@ -10,6 +10,7 @@
 #include <shatter/core/autograd.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
+#include <shatter/experiments/harness/text_table.h>
 
 namespace shatter::experiments {
 namespace {
@@ -64,20 +65,19 @@ const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
   return config;
 }
 
-/// "fp32" computes in float32 throughout; "tf32" lets a GPU round the operands of products and
-/// convolutions to TF32; "bf16" keeps activations and their gradients in bfloat16, parameters,
-/// statistics and sums in float32.
-void set_precision(Device device, const std::string& precision) {
-  check(precision == "fp32" || (device.is_cuda() && (precision == "tf32" || precision == "bf16")),
-        "Trainer: precision ", precision, " on ", device.name(),
-        "; fp32 goes everywhere, tf32 and bf16 on CUDA devices");
-  if constexpr (built_with_cuda) {
-    if (device.is_cuda()) cuda_context(device.index()).set_tf32(precision != "fp32");
-  }
+void check_precision(Device device, const std::string& precision) {
+  const std::set<std::string> known = precisions(device);
+  check(known.contains(precision), "Trainer: precision ", precision, " on ", device.name(),
+        "; it has ", joined(known));
 }
 
-/// In float32, whatever the precision of the model's activations.
+/// In float32, whatever the precision of the model's activations. What the kernels of this thread's
+/// context may do is set for each step anew, as other trainers may share it.
 Tensor logits_of(Module& model, const Tensor& x, const std::string& precision) {
+  if (x.device().is_cpu())
+    cpu_context().set_winograd(precision == "fp32-winograd");
+  else if constexpr (built_with_cuda)
+    cuda_context(x.device().index()).set_tf32(precision != "fp32");
   if (precision != "bf16") return model(x);
   return model(x.to(DType::bfloat16)).to(DType::float32);
 }
@@ -118,6 +118,11 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
 
 }  // namespace
 
+std::set<std::string> precisions(Device device) {
+  if (device.is_cpu()) return {"fp32", "fp32-winograd"};
+  return {"fp32", "tf32", "bf16"};
+}
+
 Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options)
     : config_(checked(config, task)),
       seeds_(seeds_of(config)),
@@ -149,7 +154,7 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
           options.capture),
       evaluate_train_(model_, data_.train, input_.deterministic(), config_.precision, options),
       evaluate_test_(model_, data_.test, input_.deterministic(), config_.precision, options) {
-  set_precision(options.device, config.precision);
+  check_precision(options.device, config.precision);
   if (held_out_.size() > 0) {
     evaluate_held_out_.emplace(model_, held_out_, input_.deterministic(), config_.precision,
                                options);

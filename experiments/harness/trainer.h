@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,12 @@ struct TrainingTask {
 
 /// Asked between batches of an evaluation: true gives it up.
 using Cancelled = std::function<bool()>;
+
+/// What CellConfig::precision may be on a device. "fp32" computes in float32 throughout;
+/// "fp32-winograd" lets 3x3 convolutions take Winograd's filtering; "tf32" lets a GPU round the
+/// operands of products and convolutions to TF32; "bf16" keeps activations and their gradients in
+/// bfloat16, parameters, statistics and sums in float32.
+std::set<std::string> precisions(Device device);
 
 struct TrainerOptions {
   Device device{};

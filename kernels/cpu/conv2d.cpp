@@ -6,6 +6,7 @@
 #include <shatter/kernels/error.h>
 
 #include "conv2d_onednn.h"
+#include "conv2d_winograd.h"
 #include "gemm.h"
 #include "multiversion.h"
 #include "workspace.h"
@@ -19,15 +20,24 @@ bool empty(const Conv2dGeometry& g) {
   return win.n <= 0 || g.c <= 0 || g.k <= 0 || win.out_h() <= 0 || win.out_w() <= 0;
 }
 
+// What `automatic` stands for; throws for an algorithm that the CPU does not have for T or g.
 template <class T>
-bool use_onednn(Conv2dAlgorithm algorithm, const char* op) {
-  constexpr bool has_onednn = std::is_same_v<T, float>;
-  const bool known = algorithm == Conv2dAlgorithm::automatic ||
-                     algorithm == Conv2dAlgorithm::im2col ||
-                     (has_onednn && algorithm == Conv2dAlgorithm::onednn);
+Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
+                       Conv2dAlgorithm algorithm, const char* op) {
+  using enum Conv2dAlgorithm;
+  constexpr bool is_float = std::is_same_v<T, float>;
+  if (algorithm == automatic) {
+    if (!is_float) return im2col;
+    return context.winograd() && prefers_winograd(g) ? winograd : onednn;
+  }
+  const bool known =
+      algorithm == im2col || (is_float && (algorithm == onednn || algorithm == winograd));
   check(known, op, ": no algorithm ", name_of(algorithm), " for ", name_of(dtype_of<T>),
-        " on the CPU; it has automatic, im2col", has_onednn ? ", onednn" : "");
-  return has_onednn && algorithm != Conv2dAlgorithm::im2col;
+        " on the CPU; it has automatic, im2col", is_float ? ", onednn, winograd" : "");
+  check(algorithm != winograd || winograd_fits(g), op,
+        ": the algorithm winograd is for 3x3 windows at stride 1, not ", g.windows.r, "x",
+        g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);
+  return algorithm;
 }
 
 // Output rows whose patches are held at once: about a million elements.
@@ -160,42 +170,54 @@ void backward_weight_im2col(CpuContext& context, const Conv2dGeometry& g, const 
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y, Conv2dAlgorithm algorithm) {
-  const bool onednn = use_onednn<T>(algorithm, "conv2d_forward");
+  algorithm = chosen<T>(context, g, algorithm, "conv2d_forward");
   if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
     const Windows& win = g.windows;
     for (std::int64_t i = 0; i < win.n * win.out_h() * win.out_w(); ++i)
       for (std::int64_t k = 0; k < g.k; ++k) y[i * g.y_step() + k] = bias ? bias[k] : T(0);
     return;
   }
-  if constexpr (std::is_same_v<T, float>)
-    if (onednn) return conv2d_forward_onednn(context, g, x, w, bias, y);
+  if constexpr (std::is_same_v<T, float>) {
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_forward_onednn(context, g, x, w, bias, y);
+    if (algorithm == Conv2dAlgorithm::winograd)
+      return conv2d_forward_winograd(context, g, x, w, bias, y);
+  }
   forward_im2col(context, g, x, w, bias, y);
 }
 
 template <class T>
 void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
                           T* dx, Conv2dAlgorithm algorithm) {
-  const bool onednn = use_onednn<T>(algorithm, "conv2d_backward_data");
+  algorithm = chosen<T>(context, g, algorithm, "conv2d_backward_data");
   if (empty(g)) {
     for (std::int64_t i = 0; i < g.windows.n * g.windows.h * g.windows.w; ++i)
       std::fill_n(dx + i * g.x_step(), g.c, T(0));
     return;
   }
-  if constexpr (std::is_same_v<T, float>)
-    if (onednn) return conv2d_backward_data_onednn(context, g, dy, w, dx);
+  if constexpr (std::is_same_v<T, float>) {
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_backward_data_onednn(context, g, dy, w, dx);
+    if (algorithm == Conv2dAlgorithm::winograd)
+      return conv2d_backward_data_winograd(context, g, dy, w, dx);
+  }
   backward_data_im2col(context, g, dy, w, dx);
 }
 
 template <class T>
 void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
                             wide_t<T>* dw, Conv2dAlgorithm algorithm) {
-  const bool onednn = use_onednn<T>(algorithm, "conv2d_backward_weight");
+  algorithm = chosen<T>(context, g, algorithm, "conv2d_backward_weight");
   if (empty(g)) {
     std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
     return;
   }
-  if constexpr (std::is_same_v<T, float>)
-    if (onednn) return conv2d_backward_weight_onednn(context, g, x, dy, dw);
+  if constexpr (std::is_same_v<T, float>) {
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_backward_weight_onednn(context, g, x, dy, dw);
+    if (algorithm == Conv2dAlgorithm::winograd)
+      return conv2d_backward_weight_winograd(context, g, x, dy, dw);
+  }
   backward_weight_im2col(context, g, x, dy, dw);
 }
 

@@ -19,7 +19,8 @@ inline InstructionSet instruction_set() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
       return InstructionSet::avx512;
-    if (__builtin_cpu_supports("avx2")) return InstructionSet::avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+      return InstructionSet::avx2;
     return InstructionSet::baseline;
   }();
   return best;
@@ -32,14 +33,14 @@ inline InstructionSet instruction_set() {
 // so that what it captured is known not to alias the arrays it writes. No resolver runs before
 // main, which is why this also works under the sanitizers.
 #if defined(__x86_64__)
+#define SHATTER_AVX2 "avx2,fma"
+#define SHATTER_AVX512 "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"
 template <class Body>
-[[gnu::flatten, gnu::target("avx2")]] void run_avx2(Body body) {
+[[gnu::flatten, gnu::target(SHATTER_AVX2)]] void run_avx2(Body body) {
   body();
 }
 template <class Body>
-[[gnu::flatten,
-  gnu::target("avx2,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")]] void
-run_avx512(Body body) {
+[[gnu::flatten, gnu::target(SHATTER_AVX512)]] void run_avx512(Body body) {
   body();
 }
 #endif

@@ -245,3 +245,37 @@ TEST_CASE("States of other models are refused unchanged") {
   CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("expected") != std::string::npos);
   CHECK(trainer.steps() == 0);
 }
+
+TEST_CASE("Trainers of both float32 precisions take turns and keep to their own") {
+  static const auto source = DataSource::synthetic(16, 4);
+  const auto trainer_in = [&](const std::string& precision) {
+    CellConfig config = tiny_config();
+    config.model = "inception";
+    config.dataset.train_size = 16;
+    config.dataset.test_size = 4;
+    config.batch = 4;
+    config.precision = precision;
+    return Trainer(config, {.model = make_model(config.model),
+                            .decayed = {},
+                            .data = source.load(config),
+                            .probes = {}});
+  };
+  const auto alone = [&](const std::string& precision) {
+    Trainer trainer = trainer_in(precision);
+    return trainer.advance(3);
+  };
+  const std::vector<double> direct = alone("fp32"), winograd = alone("fp32-winograd");
+  Trainer first = trainer_in("fp32"), second = trainer_in("fp32-winograd");
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(first.step() == direct[i]);
+    REQUIRE(second.step() == winograd[i]);
+    CHECK(direct[i] != winograd[i]);
+  }
+  CHECK(winograd[0] == Catch::Approx(direct[0]).epsilon(1e-5));
+}
+
+TEST_CASE("A trainer refuses a precision that its device does not have") {
+  CellConfig config = tiny_config();
+  config.precision = "tf32";
+  CHECK(message_of([&] { make(config); }).find("it has fp32, fp32-winograd") != std::string::npos);
+}

@@ -1,5 +1,7 @@
 // Convolution kernels against the textbook sums.
+#include <array>
 #include <bit>
+#include <cmath>
 
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
@@ -70,7 +72,8 @@ Problem sizes(const Conv2dGeometry& g) {
 template <class T>
 bool has(const CpuContext&, Conv2dAlgorithm algorithm) {
   return algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::im2col ||
-         (algorithm == Conv2dAlgorithm::onednn && std::is_same_v<T, float>);
+         (std::is_same_v<T, float> &&
+          (algorithm == Conv2dAlgorithm::onednn || algorithm == Conv2dAlgorithm::winograd));
 }
 template <class T>
 bool has(const CudaContext&, Conv2dAlgorithm algorithm) {
@@ -103,6 +106,45 @@ void require_equal(const std::vector<T>& actual, const std::vector<double>& expe
 
 enum class Data { random, integers };
 
+// How much larger the terms of Winograd's filtering are than those of the plain sums, in the mean
+// square over random data: of each output i of one dimension sum_p A_pi^2 |G_p|^2 |B_p|^2 over its
+// 3 terms. The points are 0, +-a, +-b and infinity, whose rows are listed below with their norms.
+double winograd_amplification() {
+  constexpr double a = 0.625, b = 1.5;
+  struct Point {
+    double p, others;           // the point, and the product of its distances from the other points
+    std::array<double, 5> row;  // of B^T
+  };
+  const auto pair = [](double p, double q, double sign) {
+    return Point{sign * p, 2 * p * p * (p * p - q * q), {1, p, q * q, p * q * q, 0}};
+  };
+  const Point points[]{{0, a * a * b * b, {1, 0, a * a + b * b, 0, a * a * b * b}},
+                       pair(a, b, 1),
+                       pair(a, b, -1),
+                       pair(b, a, 1),
+                       pair(b, a, -1)};
+  double largest = 0;
+  for (int i = 0; i < 4; ++i) {
+    double sum = 0;
+    for (const Point& point : points) {
+      double row = 0;
+      for (const double value : point.row) row += value * value;
+      const double g =
+          (1 + std::pow(point.p, 2) + std::pow(point.p, 4)) / std::pow(point.others, 2);
+      sum += (i == 0 ? 1 : std::pow(point.p, 2 * i)) * g * row;
+    }
+    if (i == 3) sum += 1 + std::pow(a * a + b * b, 2) + std::pow(a * b, 4);  // infinity
+    largest = std::max(largest, sum / 3);
+  }
+  return largest;  // both dimensions: its root, squared
+}
+
+// Terms of a plain sum whose error is as large as Winograd's of `length` terms.
+double winograd_length(double length) {
+  const double factor = winograd_amplification();
+  return factor * factor * (length + 16);
+}
+
 // Every direction of one geometry against the reference, pitched by `gap` elements, on every device
 // that has the algorithm.
 template <class T>
@@ -112,7 +154,9 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data
   CAPTURE(win.n, win.h, win.w, g.c, g.k, win.r, win.s, win.stride_h, gap);
   const Problem size = sizes(g);
   const bool integers = data == Data::integers;
-  const bool tf32 = algorithm != Conv2dAlgorithm::im2col && algorithm != Conv2dAlgorithm::onednn;
+  const bool winograd = algorithm == Conv2dAlgorithm::winograd;
+  const bool tf32 =
+      algorithm != Conv2dAlgorithm::im2col && algorithm != Conv2dAlgorithm::onednn && !winograd;
   const auto x = operands<T>(size.x, 1, integers, tf32), w = operands<T>(size.w, 2, integers, tf32),
              dy = operands<T>(size.y, 4, integers, tf32);
   const auto bias = operands<W>(g.k, 3, integers, false);
@@ -121,7 +165,7 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data
     if (integers)
       require_equal(actual, expected);
     else
-      require_close(actual, expected, length, 1e-3, stored);
+      require_close(actual, expected, winograd ? winograd_length(length) : length, 1e-3, stored);
   };
   // cuDNN stores its results as T before the bias is added and before they become gradients.
   const bool cudnn = algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::cudnn;
@@ -204,6 +248,82 @@ TEST_CASE("conv2d by oneDNN reads and writes pitched images and leaves the gaps 
   for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 3, Data::integers);
 }
 
+TEST_CASE("conv2d by Winograd agrees with the sums in every direction") {
+  for (const std::int64_t gap : {0, 3})
+    for (const auto& list : {cases(), layers_of_the_paper()})
+      for (const auto& g : list)
+        if (winograd_fits(g)) compare<float>(g, Conv2dAlgorithm::winograd, gap, Data::random);
+  // Tiles cut by every edge, a last chunk of one tile, channels on both sides of a register.
+  for (const std::int64_t size : {1, 2, 3, 4, 5, 9})
+    for (const std::int64_t c : {1, 15, 16, 17})
+      compare<float>(geometry(5, size, size + 2, c, 33 - c, 3, 3, 1, {1, 1, 1, 1}),
+                     Conv2dAlgorithm::winograd, 0, Data::random);
+  compare<float>(geometry(43, 7, 7, 20, 50, 3, 3, 1, {2, 2, 2, 2}), Conv2dAlgorithm::winograd, 0,
+                 Data::random);
+}
+
+TEST_CASE("conv2d takes Winograd by its own choice only where the context allows it and it pays") {
+  for (const auto& [channels, expected] :
+       {std::pair{std::int64_t{8}, Conv2dAlgorithm::onednn}, {16, Conv2dAlgorithm::winograd}}) {
+    const Conv2dGeometry g = geometry(2, 6, 6, channels, 16, 3, 3, 1, {1, 1, 1, 1});
+    const Problem size = sizes(g);
+    const auto x = random_values<float>(size.x, 1), w = random_values<float>(size.w, 2),
+               dy = random_values<float>(size.y, 3);
+    const auto all = [&](bool winograd, Conv2dAlgorithm algorithm) {
+      CpuContext context(2);
+      context.set_winograd(winograd);
+      std::vector<float> y(std::size_t(size.y)), dx(std::size_t(size.x)), dw(std::size_t(size.w));
+      conv2d_forward<float>(context, g, x.data(), w.data(), nullptr, y.data(), algorithm);
+      conv2d_backward_data<float>(context, g, dy.data(), w.data(), dx.data(), algorithm);
+      conv2d_backward_weight<float>(context, g, x.data(), dy.data(), dw.data(), algorithm);
+      return std::array{y, dx, dw};
+    };
+    const auto direct = all(false, Conv2dAlgorithm::onednn);
+    REQUIRE(all(false, Conv2dAlgorithm::automatic) == direct);
+    REQUIRE(all(true, Conv2dAlgorithm::automatic) == all(false, expected));
+    REQUIRE(all(true, Conv2dAlgorithm::onednn) == direct);
+    REQUIRE(all(true, Conv2dAlgorithm::winograd) != direct);
+  }
+}
+
+TEST_CASE("conv2d by Winograd gives the same bits with any number of threads") {
+  const Conv2dGeometry g = geometry(9, 14, 14, 40, 24, 3, 3, 1, {1, 1, 1, 1});
+  const Problem size = sizes(g);
+  const auto x = random_values<float>(size.x, 1), w = random_values<float>(size.w, 2),
+             dy = random_values<float>(size.y, 3);
+  const auto all = [&](int threads) {
+    CpuContext context(threads);
+    const auto algorithm = Conv2dAlgorithm::winograd;
+    std::vector<float> y(std::size_t(size.y)), dx(std::size_t(size.x)), dw(std::size_t(size.w));
+    conv2d_forward<float>(context, g, x.data(), w.data(), nullptr, y.data(), algorithm);
+    conv2d_backward_data<float>(context, g, dy.data(), w.data(), dx.data(), algorithm);
+    conv2d_backward_weight<float>(context, g, x.data(), dy.data(), dw.data(), algorithm);
+    return std::array{y, dx, dw};
+  };
+  const auto one = all(1);
+  REQUIRE(all(2) == one);
+  REQUIRE(all(5) == one);
+}
+
+TEST_CASE("conv2d by Winograd refuses other windows than 3x3 at stride 1") {
+  CpuContext context(1);
+  const std::vector<float> data(1000);
+  std::vector<float> out(1000);
+  for (const auto& g :
+       {geometry(1, 6, 6, 2, 2, 3, 3, 2, {}), geometry(1, 6, 6, 2, 2, 1, 3, 1, {})}) {
+    const auto algorithm = Conv2dAlgorithm::winograd;
+    REQUIRE_THROWS_AS(
+        conv2d_forward<float>(context, g, data.data(), data.data(), nullptr, out.data(), algorithm),
+        Error);
+    REQUIRE_THROWS_AS(
+        conv2d_backward_data<float>(context, g, data.data(), data.data(), out.data(), algorithm),
+        Error);
+    REQUIRE_THROWS_AS(
+        conv2d_backward_weight<float>(context, g, data.data(), data.data(), out.data(), algorithm),
+        Error);
+  }
+}
+
 TEMPLATE_TEST_CASE("conv2d by its own choice agrees with the sums in every direction", "", float,
                    double, bfloat16) {
   for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::automatic, 4, Data::random);
@@ -256,7 +376,8 @@ TEMPLATE_TEST_CASE("conv2d refuses the algorithms that a device does not have", 
     const T* const x = on.put(std::vector<T>(9));
     const T* const w = on.put(std::vector<T>(1));
     T* const y = on.template make<T>(9);
-    for (const auto algorithm : {Conv2dAlgorithm::onednn, Conv2dAlgorithm::implicit_gemm}) {
+    for (const auto algorithm :
+         {Conv2dAlgorithm::onednn, Conv2dAlgorithm::winograd, Conv2dAlgorithm::implicit_gemm}) {
       if (has<T>(on.context, algorithm)) continue;
       REQUIRE_THROWS_AS(conv2d_forward<T>(on.context, g, x, w, nullptr, y, algorithm), Error);
       REQUIRE_THROWS_AS(conv2d_backward_data<T>(on.context, g, x, w, y, algorithm), Error);
