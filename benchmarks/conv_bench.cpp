@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include <shatter/kernels/conv2d.h>
+#include <shatter/kernels/cpu/multiversion.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
 
 #include "benchmarks/convolution_check.h"
@@ -144,6 +145,7 @@ class Convolution {
 template <class T>
 std::vector<std::string> provider_names(CpuContext&) {
   if (std::is_same_v<T, float>) return {"onednn", "winograd", "im2col"};
+  if (std::is_same_v<T, bfloat16> && kernels::has_bfloat16_products()) return {"onednn", "im2col"};
   return {"im2col"};
 }
 
@@ -270,10 +272,8 @@ class Benchmark {
       using Context = std::decay_t<decltype(context)>;
       run_type<float>(context, name, "float32");
       run_type<double>(context, name, "float64");
-      if constexpr (std::is_same_v<Context, CudaContext>) {
-        run_type<float>(context, name, "tf32");
-        run_type<bfloat16>(context, name, "bfloat16");
-      }
+      if constexpr (std::is_same_v<Context, CudaContext>) run_type<float>(context, name, "tf32");
+      run_type<bfloat16>(context, name, "bfloat16");
     });
     if (options_.list) return 0;
     check(!report_.rows().empty(), "no row passes --filter ", options_.filter,

@@ -441,8 +441,7 @@ int main(int argc, char** argv) {
     each_device(options, [&](auto& context, const std::string& name) {
       Rows rows(context, name, options, report);
       typed<float>(rows);
-      if constexpr (std::is_same_v<std::decay_t<decltype(context)>, CudaContext>)
-        typed<bfloat16>(rows);
+      typed<bfloat16>(rows);
       float_only(rows);
       wrong += rows.wrong;
     });

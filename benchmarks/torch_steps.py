@@ -2,7 +2,8 @@
 """Whole training steps of the paper's models in shatter and in PyTorch, interleaved, as ratios.
 
     python3 benchmarks/torch_steps.py --bench build/cpu/benchmarks/train_bench
-    python3 benchmarks/torch_steps.py --bench build/cuda/benchmarks/train_bench --device cuda
+    python3 benchmarks/torch_steps.py --bench build/cuda/benchmarks/train_bench --device cuda \
+        --precision tf32 --precision bf16
 
 Both gather a batch of uint8 images that lie on the device, crop and whiten them, and do forward,
 loss, backward, SGD with momentum and a running loss. Rounds alternate between the programs; a ratio
@@ -15,6 +16,7 @@ is PyTorch's time for a step divided by shatter's in the same round. Variants of
 import argparse
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +26,12 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
 
 MODELS = ["inception", "alexnet", "mlp-3x512", "mlp-1x512"]
+TORCH_PRECISION = {"fp32-winograd": "fp32"}
 VARIANTS = {"cpu": ["nchw", "channels_last"], "cuda": ["eager", "best", "graph", "compiled"]}
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def torch_step(args):
@@ -42,6 +49,7 @@ def torch_step(args):
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     torch.manual_seed(1)
+    before = torch.cuda.max_memory_reserved() if cuda else peak_memory()
     model = make_golden.for_speed(args.model).to(device).train()
     channels_last = args.variant == "channels_last" or fast
     if channels_last:
@@ -92,13 +100,15 @@ def torch_step(args):
             repeat()
         wait()
         times.append((time.perf_counter() - begin) / group)
-    print(json.dumps({"ms": statistics.median(times) * 1e3, "torch": torch.__version__}))
+    after = torch.cuda.max_memory_reserved() if cuda else peak_memory()
+    print(json.dumps({"ms": statistics.median(times) * 1e3, "torch": torch.__version__,
+                      "step_memory_bytes": after - before}))
 
 
-def run_torch(args, model, variant):
-    command = [args.python, __file__, "--one", "--model", model, "--variant", variant, "--device",
+def run_torch(args, python, model, variant, precision):
+    command = [python, __file__, "--one", "--model", model, "--variant", variant, "--device",
                args.device, "--batch", str(args.batch), "--seconds", str(args.seconds), "--threads",
-               str(args.threads), "--precision", args.precision]
+               str(args.threads), "--precision", precision]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         print(f"{model} {variant}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
@@ -106,64 +116,98 @@ def run_torch(args, model, variant):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_shatter(args, model):
+def run_shatter(args, model, precision):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "row.json"
         subprocess.run([args.bench, "--model", model, "--device", args.device, "--batch",
                         str(args.batch), "--seconds", str(args.seconds), "--threads",
-                        str(args.threads), "--precision", args.precision, "--json", str(path)],
+                        str(args.threads), "--precision", precision, "--json", str(path)],
                        check=True, stdout=subprocess.DEVNULL)
         return json.loads(path.read_text())
+
+
+def measure(args, model):
+    """Rounds of one model: for each a dictionary of ours by precision and one of PyTorch's rows."""
+    rounds = []
+    for _ in range(args.rounds):
+        ours = {precision: run_shatter(args, model, precision) for precision in args.precision}
+        theirs = []
+        for precision in dict.fromkeys(TORCH_PRECISION.get(p, p) for p in args.precision):
+            for python in args.python:
+                for variant in args.variant:
+                    row = run_torch(args, python, model, variant, precision)
+                    if row:
+                        theirs.append(row | {"variant": variant, "precision": precision})
+        rounds.append((ours, theirs))
+    return rounds
+
+
+def lines(args, model, rounds):
+    """A line for each of our precisions against each way of PyTorch, and against its best."""
+    for precision in args.precision:
+        peer = TORCH_PRECISION.get(precision, precision)
+        ways = {}
+        for ours, theirs in rounds:
+            rows = [row for row in theirs if row["precision"] == peer]
+            if not rows:
+                continue
+            best = min(rows, key=lambda row: row["ms"])
+            for row in rows + [best | {"variant": "its best", "torch": ""}]:
+                way = f"{row['variant']} {row['torch']}".strip()
+                ways.setdefault(way, []).append((ours[precision], row))
+        for way, pairs in ways.items():
+            ratios = sorted(row["ms"] / own["ms"] for own, row in pairs)
+            yield {"model": model, "precision": precision, "peer": way, "device": args.device,
+                   "batch": args.batch, "threads": pairs[0][0]["threads"],
+                   "shatter_ms": statistics.median(own["ms"] for own, _ in pairs),
+                   "torch_ms": statistics.median(row["ms"] for _, row in pairs),
+                   "ratio": statistics.median(ratios), "ratio_least": ratios[0],
+                   "ratio_most": ratios[-1], "rounds": len(pairs),
+                   "shatter_mib": max(own["step_memory_bytes"] for own, _ in pairs) / 2**20,
+                   "torch_mib": min(row["step_memory_bytes"] for _, row in pairs) / 2**20,
+                   "commit": pairs[0][0]["commit"]}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", help="the train_bench program")
-    parser.add_argument("--python", default=sys.executable, help="interpreter with PyTorch")
+    parser.add_argument("--python", action="append",
+                        help="interpreters with PyTorch [this one]; may be given several times")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--model", action="append", help="default: " + ", ".join(MODELS))
-    parser.add_argument("--variant", action="append")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp32-winograd", "tf32", "bf16"],
-                        help="fp32-winograd is measured against PyTorch's float32")
+    parser.add_argument("--variant", action="append", help="default: all of the device")
+    parser.add_argument("--precision", action="append",
+                        choices=["fp32", "fp32-winograd", "tf32", "bf16"],
+                        help="of shatter [fp32]; may be given several times. PyTorch computes in "
+                             "the same, in fp32 beside fp32-winograd")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5, help="for each measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", help="add one line of JSON per model and variant to this file")
+    parser.add_argument("--json", help="add one line of JSON per line of the table to this file")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.precision = args.precision or ["fp32"]
     if args.one:
-        args.model, args.variant = args.model[0], args.variant[0]
+        args.model, args.variant, args.precision = args.model[0], args.variant[0], args.precision[0]
         torch_step(args)
         return
     if not args.bench:
         parser.error("--bench: name the train_bench program")
-    variants = args.variant or VARIANTS[args.device]
-    print(f"batch {args.batch}, {args.precision}, {args.device}; milliseconds per step, medians of "
-          f"{args.rounds} rounds; ratio: PyTorch / shatter [least, most]")
-    print(f"{'model':16} {'shatter':>10} {'variant':>14} {'PyTorch':>10} {'ratio':>7}")
+    args.python = args.python or [sys.executable]
+    args.variant = args.variant or VARIANTS[args.device]
+    print(f"batch {args.batch}, {args.device}; milliseconds per step, medians of {args.rounds} "
+          "rounds; ratio: PyTorch / shatter [least, most]; MiB: growth of the process's peak memory "
+          "from before the model and data were made")
+    print(f"{'model':12} {'precision':14} {'shatter':>9} {'PyTorch':24} {'':>9} {'ratio':>6} "
+          f"{'':14} {'MiB':>6} {'MiB':>6}")
     for model in args.model or MODELS:
-        ours, theirs = [], {variant: [] for variant in variants}
-        for _ in range(args.rounds):
-            ours.append(run_shatter(args, model))
-            for variant in variants:
-                row = run_torch(args, model, variant)
-                if row:
-                    theirs[variant].append((row, ours[-1]))
-        ms = statistics.median(row["ms"] for row in ours)
-        for variant, rows in theirs.items():
-            if not rows:
-                continue
-            ratios = sorted(row["ms"] / own["ms"] for row, own in rows)
-            line = {"model": model, "variant": variant, "device": args.device, "batch": args.batch,
-                    "precision": args.precision, "shatter_ms": ms,
-                    "torch_ms": statistics.median(row["ms"] for row, _ in rows),
-                    "ratio": statistics.median(ratios), "ratio_least": ratios[0],
-                    "ratio_most": ratios[-1], "rounds": len(rows), "torch": rows[0][0]["torch"],
-                    "commit": ours[0]["commit"]}
-            print(f"{model:16} {ms:10.3f} {variant:>14} {line['torch_ms']:10.3f} "
-                  f"{line['ratio']:7.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]", flush=True)
+        for line in lines(args, model, measure(args, model)):
+            print(f"{model:12} {line['precision']:14} {line['shatter_ms']:9.3f} "
+                  f"{line['peer']:24} {line['torch_ms']:9.3f} {line['ratio']:6.2f} "
+                  f"[{line['ratio_least']:.2f}, {line['ratio_most']:.2f}]   "
+                  f"{line['shatter_mib']:6.0f} {line['torch_mib']:6.0f}", flush=True)
             if args.json:
                 with open(args.json, "a") as out:
                     out.write(json.dumps(line) + "\n")

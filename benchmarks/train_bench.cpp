@@ -1,6 +1,8 @@
 // Whole training steps of the paper's models: gathering and whitening a batch, forward, loss,
 // backward, SGD with momentum, running accuracy. Prints the median and spread of a step's time,
 // images per second, memory, and allocations and launches in steady state.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -51,18 +53,29 @@ double now() {
   return std::chrono::duration<double>(since).count();
 }
 
+/// The most memory this process ever had.
+std::int64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
 struct Memory {
-  std::int64_t allocations = 0, bytes = 0, launches = 0;
+  std::int64_t allocations = 0;
+  std::int64_t bytes = 0;  ///< held from the system
+  std::int64_t peak = 0;   ///< on the CPU of the whole process
+  std::int64_t launches = 0;
 };
 
 Memory memory_of(Device device) {
   return on(device, []<class Context>(Context& context) -> Memory {
     if constexpr (std::is_same_v<Context, CpuContext>) {
       const AllocatorStatistics s = cpu_allocator_statistics();
-      return {s.system_allocations, s.live_bytes + s.cached_bytes, 0};
+      return {s.system_allocations, s.live_bytes + s.cached_bytes, peak_memory(), 0};
     } else {
       const AllocatorStatistics s = context.allocator_statistics();
-      return {s.system_allocations, s.live_bytes + s.cached_bytes, context.launches()};
+      const std::int64_t held = s.live_bytes + s.cached_bytes;
+      return {s.system_allocations, held, held, context.launches()};
     }
   });
 }
@@ -71,13 +84,15 @@ struct Measured {
   std::vector<double> step_seconds;  ///< sorted; on a GPU means of groups of steps
   double wall_seconds = 0;           ///< of all steps and the beginnings of epochs
   std::int64_t steps = 0;
-  Memory before, after;
+  Memory start, before, after;  ///< without a model, after the first steps, at the end
   double quantile(double q) const {
     return step_seconds[std::size_t(q * double(step_seconds.size() - 1) + 0.5)];
   }
 };
 
 Measured measure(const std::string& name, const Options& options, Device device) {
+  Measured result;
+  result.start = memory_of(device);
   experiments::CellConfig config;
   config.model = name;
   config.dataset = {
@@ -103,7 +118,6 @@ Measured measure(const std::string& name, const Options& options, Device device)
   for (int i = 0; i < 3; ++i) advance();
   while (device.is_cuda() && trainer.epoch() < 3) advance();
 
-  Measured result;
   result.before = memory_of(device);
   const double start = now();
   while (result.step_seconds.size() < 5 || now() - start < options.seconds) {
@@ -135,6 +149,7 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
           {"images_per_second", double(options.batch) / m.quantile(0.5)},
           {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
           {"memory_bytes", m.after.bytes},
+          {"step_memory_bytes", m.after.peak - m.start.peak},
           {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
           {"launches_per_step", per_step(m.after.launches, m.before.launches)},
           {"commit", experiments::build_info().commit}};
@@ -158,7 +173,7 @@ int main(int argc, char** argv) {
   app.add_option("--model", options.models, "models to time (default: all)");
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:k")->capture_default_str();
   app.add_option("--precision", options.precision,
-                 "fp32, on a CPU also fp32-winograd, on a GPU tf32 or bf16")
+                 "fp32, bf16, on a CPU fp32-winograd, on a GPU tf32")
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")
       ->capture_default_str()

@@ -9,15 +9,13 @@
 
 namespace shatter::ops {
 
-/// All defined operands have the first one's type and device: float32 or float64, on a CUDA device
-/// also bfloat16 (which not every op can compute in: those throw in run()).
+/// All defined operands have the first one's device and type: float32, float64, or bfloat16 (which
+/// not every op can compute in: those throw in run()).
 inline void check_operands(const char* op, std::initializer_list<Tensor> operands) {
   const Tensor& first = *operands.begin();
   check(first.defined(), op, ": the first operand is undefined");
-  check(first.dtype() == DType::float32 || first.dtype() == DType::float64 ||
-            (first.dtype() == DType::bfloat16 && first.device().is_cuda()),
-        op, ": operand is ", first.str(), " on ", first.device().name(),
-        ", expected float32 or float64, on a CUDA device also bfloat16");
+  check(is_floating(first.dtype()), op, ": operand is ", first.str(),
+        ", expected float32, float64 or bfloat16");
   for (const Tensor& x : operands) {
     if (!x.defined()) continue;
     check(x.dtype() == first.dtype(), op, ": operands are ", first.str(), " and ", x.str(),
@@ -62,15 +60,13 @@ decltype(auto) run(const char* op, const Tensor& x, F&& f) {
   });
 }
 
-/// The same for ops that also compute in bfloat16, on a CUDA device.
+/// The same for ops that also compute in bfloat16.
 template <class F>
 void run_mixed(const char* op, const Tensor& x, F&& f) {
-  on(x.device(), [&]<class Context>(Context& context) {
-    if constexpr (std::is_same_v<Context, CudaContext>) {
-      if (x.dtype() == DType::bfloat16) {
-        f.template operator()<bfloat16>(context);
-        return;
-      }
+  on(x.device(), [&](auto& context) {
+    if (x.dtype() == DType::bfloat16) {
+      f.template operator()<bfloat16>(context);
+      return;
     }
     with_floating(x.dtype(), op, [&]<class T>() { f.template operator()<T>(context); });
   });

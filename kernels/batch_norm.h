@@ -21,7 +21,7 @@ struct BatchNormGeometry {
 
 /// mean[c] and biased variance[c] of the batch, added up in an order fixed by the shape: in double,
 /// or four rows at a time in wide_t<T> and those sums in double. rows >= 1. T, here and below:
-/// float, double; on CUDA also bfloat16.
+/// float, double, bfloat16.
 template <class T>
 void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x,
                            wide_t<T>* mean, wide_t<T>* variance);

@@ -10,7 +10,7 @@ namespace shatter::kernels {
 
 enum class UnaryOp { negate, exp, log, sqrt, square, abs, relu, sigmoid, tanh };
 
-/// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double; on CUDA also
+/// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double,
 /// bfloat16.
 template <class T>
 void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
@@ -43,8 +43,8 @@ struct BroadcastGeometry {
 };
 
 /// y = op(a, b); y may be a or b where that operand is packed and not broadcast. maximum and
-/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double; on CUDA
-/// also bfloat16.
+/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double,
+/// bfloat16.
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
@@ -52,7 +52,7 @@ template <class T>
 void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
 
-/// y = scale * x + shift, packed, in place allowed. T: float, double; on CUDA also bfloat16.
+/// y = scale * x + shift, packed, in place allowed. T: float, double, bfloat16.
 template <class T>
 void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
             T* y);
@@ -68,7 +68,7 @@ template <class T>
 void copy_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                std::int64_t x_step, T* y, std::int64_t y_step);
 
-/// y += x, as copy_rows. T: float, double; on CUDA also bfloat16.
+/// y += x, as copy_rows. T: float, double, bfloat16.
 template <class T>
 void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               std::int64_t x_step, T* y, std::int64_t y_step);

@@ -14,7 +14,7 @@ struct LrnGeometry {
   double bias = 1, alpha = 0.001 / 9, beta = 0.75;
 };
 
-/// Overwrites y. T, here and below: float, double; on CUDA also bfloat16, and there at most 4096
+/// Overwrites y. T, here and below: float, double, bfloat16; on CUDA at most 4096
 /// channels.
 template <class T>
 void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y);

@@ -15,7 +15,7 @@ struct MatmulGeometry {
   std::int64_t lda = 0, ldb = 0, ldc = 0;
 };
 
-/// c is not read when beta == 0. T: float, double; on CUDA also bfloat16, summed in float and
+/// c is not read when beta == 0. T: float, double, bfloat16, summed in float and
 /// rounded once.
 template <class T>
 void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
@@ -24,10 +24,12 @@ template <class T>
 void matmul(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
             wide_t<T> beta, T* c);
 /// The same with c in float: weight gradients, and sums that go on elsewhere.
+void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
+            const bfloat16* b, float beta, float* c);
 void matmul(CudaContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
             const bfloat16* b, float beta, float* c);
 
-/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double; on CUDA also
+/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double,
 /// bfloat16.
 template <class T>
 void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,

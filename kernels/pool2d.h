@@ -9,7 +9,7 @@ namespace shatter::kernels {
 /// y = the largest value of each window (padding never wins; NaN does), the first one in row-major
 /// order on ties. index[n,p,q,c] (packed) receives its place r * S + s in the window. A window that
 /// holds padding only is refused by the op. Overwrites y and index. T, here and below: float,
-/// double; on CUDA also bfloat16.
+/// double, bfloat16.
 template <class T>
 void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y,
                         std::uint8_t* index);

@@ -31,7 +31,7 @@ void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, 
                  std::int64_t x_step, wide_t<T>* y);
 
 /// index[row] = the column of the row's largest value, the first one on ties. columns >= 1.
-/// T: float, double; on CUDA also bfloat16.
+/// T: float, double, bfloat16.
 template <class T>
 void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int32_t* index);

@@ -7,7 +7,7 @@
 namespace shatter::kernels {
 
 /// y = softmax of each row, with the row's maximum subtracted first. T, here and below: float,
-/// double; on CUDA also bfloat16.
+/// double, bfloat16.
 template <class T>
 void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                      T* y);

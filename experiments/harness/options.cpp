@@ -121,7 +121,7 @@ void Parser::add_where() {
 void Parser::add_how() {
   const char* group = "How";
   app.add_option("--precision", options.precision,
-                 "fp32, on a CPU also fp32-winograd, on a GPU tf32 or bf16 [fp32]")
+                 "fp32, bf16, on a CPU fp32-winograd, on a GPU tf32 [fp32]")
       ->check(CLI::IsMember({"fp32", "fp32-winograd", "tf32", "bf16"}).description(""))
       ->option_text("P")
       ->group(group);

@@ -119,7 +119,7 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
 }  // namespace
 
 std::set<std::string> precisions(Device device) {
-  if (device.is_cpu()) return {"fp32", "fp32-winograd"};
+  if (device.is_cpu()) return {"fp32", "fp32-winograd", "bf16"};
   return {"fp32", "tf32", "bf16"};
 }
 

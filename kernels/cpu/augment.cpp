@@ -8,6 +8,7 @@
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/functions.h>
 
+#include "multiversion.h"
 #include "workspace.h"
 
 namespace shatter::kernels {
@@ -28,15 +29,17 @@ ByteWhitening whitening_of(const AugmentGeometry& g, const Placement& placement,
   std::uint64_t sum = 0, squares = 0;
   for (std::int64_t i = 0; i < g.crop_h; ++i) {
     const std::uint8_t* const row = x + ((placement.top + i) * g.w + placement.left) * g.c;
-    std::uint32_t row_sum = 0;
-    std::uint64_t row_squares = 0;
-    for (std::int64_t j = 0; j < g.crop_w * g.c; ++j) {
-      const std::uint32_t value = row[j];
-      row_sum += value;
-      row_squares += value * value;
-    }
-    sum += row_sum;
-    squares += row_squares;
+    multiversion([row, n = g.crop_w * g.c, &sum, &squares] {
+      std::uint32_t row_sum = 0;
+      std::uint64_t row_squares = 0;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const std::uint32_t value = row[j];
+        row_sum += value;
+        row_squares += value * value;
+      }
+      sum += row_sum;
+      squares += row_squares;
+    });
   }
   const auto n = static_cast<std::uint64_t>(g.crop_h * g.crop_w * g.c);
   return ByteWhitening::of(g.scale, n, sum, squares);
@@ -49,7 +52,19 @@ void augment_bytes(const AugmentGeometry& g, const Placement& placement, const s
   const ByteWhitening whitening =
       g.whiten ? whitening_of(g, placement, x) : ByteWhitening::none(g.scale);
   std::array<float, 256> table;
-  for (std::size_t i = 0; i < table.size(); ++i) table[i] = whitening(static_cast<std::uint8_t>(i));
+  multiversion([&table, whitening] {
+    for (std::size_t i = 0; i < table.size(); ++i)
+      table[i] = whitening(static_cast<std::uint8_t>(i));
+  });
+  if (!placement.flip && pitch == g.c) {  // the crop's rows as they lie
+    for (std::int64_t i = 0; i < g.crop_h; ++i)
+      multiversion([in = x + placement.source(g, i, 0), out = y + i * g.crop_w * g.c,
+                    n = g.crop_w * g.c, values = table.data()] {
+        SHATTER_INDEPENDENT
+        for (std::int64_t j = 0; j < n; ++j) out[j] = values[in[j]];
+      });
+    return;
+  }
   for_pixels(g, placement, [&](std::int64_t to, std::int64_t from) {
     for (std::int64_t c = 0; c < g.c; ++c) y[to + c] = table[x[from + c]];
     for (std::int64_t c = g.c; c < pitch; ++c) y[to + c] = 0;

@@ -99,8 +99,8 @@ void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, cons
   for (std::int64_t c = 0; c < g.channels; ++c) {
     const double difference = total[c] / rows;
     const double spread = total[g.channels + c] / rows - difference * difference;
-    mean[c] = static_cast<T>(static_cast<double>(x[c]) + difference);
-    variance[c] = static_cast<T>(spread < 0 ? 0.0 : spread);
+    mean[c] = static_cast<wide_t<T>>(static_cast<double>(x[c]) + difference);
+    variance[c] = static_cast<wide_t<T>>(spread < 0 ? 0.0 : spread);
   }
 }
 
@@ -108,7 +108,7 @@ template <class T>
 void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon, const T* x,
                         const wide_t<T>* mean, const wide_t<T>* variance, const wide_t<T>* gamma,
                         const wide_t<T>* beta, T* y) {
-  const Scales<T> scales(g.channels, epsilon, variance, gamma, beta);
+  const Scales<wide_t<T>> scales(g.channels, epsilon, variance, gamma, beta);
   const auto rows = [&](auto relu) {
     context.parallel_for(
         g.rows, rows_per_chunk(g.channels), [&](std::int64_t begin, std::int64_t end) {
@@ -119,11 +119,11 @@ void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double 
               T* const out = y + row * y_step;
               SHATTER_INDEPENDENT
               for (std::int64_t c = 0; c < channels; ++c) {
-                const T z = normalized(in[c], mean[c], scale[c], shift[c]);
+                const wide_t<T> z = normalized(wide_t<T>(in[c]), mean[c], scale[c], shift[c]);
                 if constexpr (decltype(relu)::value)
-                  out[c] = z <= T(0) ? T(0) : z;
+                  out[c] = static_cast<T>(z <= 0 ? 0 : z);
                 else
-                  out[c] = z;
+                  out[c] = static_cast<T>(z);
               }
             }
           });
@@ -138,19 +138,21 @@ void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double 
 namespace {
 
 // dy behind the ReLU's mask.
-template <bool relu, class T>
-T masked(T dy, T x, T mean, T scale, T shift) {
+template <bool relu, class W>
+W masked(W dy, W x, W mean, W scale, W shift) {
   if constexpr (relu)
-    return normalized(x, mean, scale, shift) <= T(0) ? T(0) : dy;
+    return normalized(x, mean, scale, shift) <= W(0) ? W(0) : dy;
   else
     return dy;
 }
 
 template <bool relu, class T>
-void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& scales, const T* x,
-              const T* dy, const T* mean, T* dx, T* dgamma, T* dbeta) {
+void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<wide_t<T>>& scales,
+              const T* x, const T* dy, const wide_t<T>* mean, T* dx, wide_t<T>* dgamma,
+              wide_t<T>* dbeta) {
+  using W = wide_t<T>;
   const std::int64_t channels = g.channels;
-  const Workspace<T> terms(2 * channels);
+  const Workspace<W> terms(2 * channels);
   if (g.training || dgamma || dbeta) {
     // Sums of dz and of dz * (x - mean).
     const Workspace<double> total(2 * channels);
@@ -165,13 +167,14 @@ void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& 
           const T* const d = dy + row * y_step;
           SHATTER_INDEPENDENT
           for (std::int64_t c = 0; c < channels; ++c) {
-            const T m = mean[c], a = scale[c], b = shift[c];
-            const T z0 = masked<relu>(d[c], r[c], m, a, b);
-            const T z1 = masked<relu>(d[y_step + c], r[x_step + c], m, a, b);
-            const T z2 = masked<relu>(d[2 * y_step + c], r[2 * x_step + c], m, a, b);
-            const T z3 = masked<relu>(d[3 * y_step + c], r[3 * x_step + c], m, a, b);
-            const T p0 = z0 * (r[c] - m), p1 = z1 * (r[x_step + c] - m);
-            const T p2 = z2 * (r[2 * x_step + c] - m), p3 = z3 * (r[3 * x_step + c] - m);
+            const W m = mean[c], a = scale[c], b = shift[c];
+            const W x0 = r[c], x1 = r[x_step + c], x2 = r[2 * x_step + c], x3 = r[3 * x_step + c];
+            const W z0 = masked<relu>(W(d[c]), x0, m, a, b);
+            const W z1 = masked<relu>(W(d[y_step + c]), x1, m, a, b);
+            const W z2 = masked<relu>(W(d[2 * y_step + c]), x2, m, a, b);
+            const W z3 = masked<relu>(W(d[3 * y_step + c]), x3, m, a, b);
+            const W p0 = z0 * (x0 - m), p1 = z1 * (x1 - m);
+            const W p2 = z2 * (x2 - m), p3 = z3 * (x3 - m);
             sum[c] += (double(z0) + double(z1)) + (double(z2) + double(z3));
             product[c] += (double(p0) + double(p1)) + (double(p2) + double(p3));
           }
@@ -181,7 +184,7 @@ void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& 
           const T* const d = dy + row * y_step;
           SHATTER_INDEPENDENT
           for (std::int64_t c = 0; c < channels; ++c) {
-            const T z = masked<relu>(d[c], r[c], mean[c], scale[c], shift[c]);
+            const W z = masked<relu>(W(d[c]), W(r[c]), mean[c], scale[c], shift[c]);
             sum[c] += double(z);
             product[c] += double(z * (r[c] - mean[c]));
           }
@@ -191,14 +194,14 @@ void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& 
     const auto rows = static_cast<double>(g.rows);
     for (std::int64_t c = 0; c < channels; ++c) {
       const auto inverse = static_cast<double>(scales.inverse[c]);
-      if (dbeta) dbeta[c] = static_cast<T>(total[c]);
-      if (dgamma) dgamma[c] = static_cast<T>(total[channels + c] * inverse);
-      terms[c] = g.training ? static_cast<T>(total[c] / rows) : T(0);
+      if (dbeta) dbeta[c] = static_cast<W>(total[c]);
+      if (dgamma) dgamma[c] = static_cast<W>(total[channels + c] * inverse);
+      terms[c] = g.training ? static_cast<W>(total[c] / rows) : W(0);
       terms[channels + c] =
-          g.training ? static_cast<T>(total[channels + c] / rows * inverse * inverse) : T(0);
+          g.training ? static_cast<W>(total[channels + c] / rows * inverse * inverse) : W(0);
     }
   } else {
-    std::fill_n(terms.data(), 2 * channels, T(0));
+    std::fill_n(terms.data(), 2 * channels, W(0));
   }
   context.parallel_for(g.rows, rows_per_chunk(channels), [&](std::int64_t begin, std::int64_t end) {
     multiversion([=, x_step = g.x_step(), y_step = g.y_step(), scale = scales.scale,
@@ -209,8 +212,8 @@ void backward(CpuContext& context, const BatchNormGeometry& g, const Scales<T>& 
         T* const out = dx + row * x_step;
         SHATTER_INDEPENDENT
         for (std::int64_t c = 0; c < channels; ++c) {
-          const T dz = masked<relu>(d[c], r[c], mean[c], scale[c], shift[c]);
-          out[c] = scale[c] * (dz - mean_dz[c] - (r[c] - mean[c]) * slope[c]);
+          const W in = r[c], dz = masked<relu>(W(d[c]), in, mean[c], scale[c], shift[c]);
+          out[c] = static_cast<T>(scale[c] * (dz - mean_dz[c] - (in - mean[c]) * slope[c]));
         }
       }
     });
@@ -224,7 +227,7 @@ void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double
                          const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
                          const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
                          wide_t<T>* dbeta) {
-  const Scales<T> scales(g.channels, epsilon, variance, gamma, beta);
+  const Scales<wide_t<T>> scales(g.channels, epsilon, variance, gamma, beta);
   if (g.relu)
     backward<true>(context, g, scales, x, dy, mean, dx, dgamma, dbeta);
   else
@@ -254,6 +257,13 @@ template void batch_norm_backward(CpuContext&, const BatchNormGeometry&, double,
 template void batch_norm_backward(CpuContext&, const BatchNormGeometry&, double, const double*,
                                   const double*, const double*, const double*, const double*,
                                   const double*, double*, double*, double*);
+template void batch_norm_statistics(CpuContext&, const BatchNormGeometry&, const bfloat16*, float*,
+                                    float*);
+template void batch_norm_forward(CpuContext&, const BatchNormGeometry&, double, const bfloat16*,
+                                 const float*, const float*, const float*, const float*, bfloat16*);
+template void batch_norm_backward(CpuContext&, const BatchNormGeometry&, double, const bfloat16*,
+                                  const bfloat16*, const float*, const float*, const float*,
+                                  const float*, bfloat16*, float*, float*);
 template void running_average(CpuContext&, std::int64_t, double, double, const float*, float*);
 template void running_average(CpuContext&, std::int64_t, double, double, const double*, double*);
 

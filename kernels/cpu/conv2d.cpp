@@ -1,5 +1,5 @@
 // Convolution: choice of algorithm, and im2col (patches gathered, then a matrix product).
-#include <cstring>
+#include <algorithm>
 #include <type_traits>
 
 #include <shatter/kernels/conv2d.h>
@@ -9,6 +9,7 @@
 #include "conv2d_winograd.h"
 #include "gemm.h"
 #include "multiversion.h"
+#include "wide_rows.h"
 #include "workspace.h"
 
 namespace shatter::kernels {
@@ -26,14 +27,16 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
                        Conv2dAlgorithm algorithm, const char* op) {
   using enum Conv2dAlgorithm;
   constexpr bool is_float = std::is_same_v<T, float>;
+  const bool has_onednn = is_float || (std::is_same_v<T, bfloat16> && has_bfloat16_products());
   if (algorithm == automatic) {
-    if (!is_float) return im2col;
-    return context.winograd() && prefers_winograd(g) ? winograd : onednn;
+    if (!has_onednn) return im2col;
+    return is_float && context.winograd() && prefers_winograd(g) ? winograd : onednn;
   }
-  const bool known =
-      algorithm == im2col || (is_float && (algorithm == onednn || algorithm == winograd));
+  const bool known = algorithm == im2col || (has_onednn && algorithm == onednn) ||
+                     (is_float && algorithm == winograd);
   check(known, op, ": no algorithm ", name_of(algorithm), " for ", name_of(dtype_of<T>),
-        " on the CPU; it has automatic, im2col", is_float ? ", onednn, winograd" : "");
+        " on this CPU; it has automatic, im2col", has_onednn ? ", onednn" : "",
+        is_float ? ", winograd" : "");
   check(algorithm != winograd || winograd_fits(g), op,
         ": the algorithm winograd is for 3x3 windows at stride 1, not ", g.windows.r, "x",
         g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);
@@ -67,30 +70,29 @@ template <class T>
 void gather_patches(const Conv2dGeometry& g, std::int64_t first, std::int64_t rows, const T* x,
                     T* patches) {
   const Windows& win = g.windows;
-  const auto bytes = static_cast<std::size_t>(g.c) * sizeof(T);
   for (std::int64_t p = first; p < first + rows; ++p)
     for (std::int64_t q = 0; q < win.out_w(); ++q) {
       for_window(win, p, q, [&](std::int64_t place, std::int64_t pixel) {
         if (pixel >= 0)
-          std::memcpy(patches + place * g.c, x + pixel * g.x_step(), bytes);
+          std::copy_n(x + pixel * g.x_step(), g.c, patches + place * g.c);
         else
-          std::memset(patches + place * g.c, 0, bytes);
+          std::fill_n(patches + place * g.c, g.c, T(0));
       });
       patches += win.r * win.s * g.c;
     }
 }
 
-// Adds patches back to the pixels they came from.
-template <class T>
+// Adds patches back to the pixels they came from, `step` apart.
+template <class W>
 void scatter_patches(const Conv2dGeometry& g, std::int64_t first, std::int64_t rows,
-                     const T* patches, T* dx) {
+                     const W* patches, std::int64_t step, W* dx) {
   const Windows& win = g.windows;
   for (std::int64_t p = first; p < first + rows; ++p)
     for (std::int64_t q = 0; q < win.out_w(); ++q) {
       for_window(win, p, q, [&](std::int64_t place, std::int64_t pixel) {
         if (pixel < 0) return;
-        T* const target = dx + pixel * g.x_step();
-        const T* const source = patches + place * g.c;
+        W* const target = dx + pixel * step;
+        const W* const source = patches + place * g.c;
         for (std::int64_t c = 0; c < g.c; ++c) target[c] += source[c];
       });
       patches += win.r * win.s * g.c;
@@ -99,20 +101,23 @@ void scatter_patches(const Conv2dGeometry& g, std::int64_t first, std::int64_t r
 
 template <class T>
 void forward_im2col(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
-                    const T* bias, T* y) {
+                    const wide_t<T>* bias, T* y) {
+  using W = wide_t<T>;
   const Windows& win = g.windows;
   const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
   context.parallel(win.n, [&](std::int64_t n) {
     const Workspace<T> patches(block * win.out_w() * patch);
     for (std::int64_t p = 0; p < win.out_h(); p += block) {
       const std::int64_t rows = std::min(block, win.out_h() - p);
-      T* const target = y + (n * win.out_h() + p) * win.out_w() * g.y_step();
+      const WideRows<T> sums(y + (n * win.out_h() + p) * win.out_w() * g.y_step(),
+                             rows * win.out_w(), g.k, g.y_step());
       gather_patches(g, p, rows, x + n * win.h * win.w * g.x_step(), patches.data());
       if (bias)
         for (std::int64_t i = 0; i < rows * win.out_w(); ++i)
-          std::copy(bias, bias + g.k, target + i * g.y_step());
-      gemm(false, true, rows * win.out_w(), g.k, patch, T(1), patches.data(), patch, w, patch,
-           bias ? T(1) : T(0), target, g.y_step());
+          std::copy(bias, bias + g.k, sums.data() + i * sums.step());
+      gemm(false, true, rows * win.out_w(), g.k, patch, W(1), patches.data(), patch, w, patch,
+           bias ? W(1) : W(0), sums.data(), sums.step());
+      sums.store();
     }
   });
 }
@@ -120,46 +125,48 @@ void forward_im2col(CpuContext& context, const Conv2dGeometry& g, const T* x, co
 template <class T>
 void backward_data_im2col(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
                           T* dx) {
+  using W = wide_t<T>;
   const Windows& win = g.windows;
   const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
   context.parallel(win.n, [&](std::int64_t n) {
-    const Workspace<T> patches(block * win.out_w() * patch);
-    T* const target = dx + n * win.h * win.w * g.x_step();
-    for (std::int64_t i = 0; i < win.h * win.w; ++i)
-      std::fill_n(target + i * g.x_step(), g.c, T(0));
+    const Workspace<W> patches(block * win.out_w() * patch);
+    const WideRows<T> sums(dx + n * win.h * win.w * g.x_step(), win.h * win.w, g.c, g.x_step());
+    sums.clear();
     for (std::int64_t p = 0; p < win.out_h(); p += block) {
       const std::int64_t rows = std::min(block, win.out_h() - p);
-      gemm(false, false, rows * win.out_w(), patch, g.k, T(1),
-           dy + (n * win.out_h() + p) * win.out_w() * g.y_step(), g.y_step(), w, patch, T(0),
+      gemm(false, false, rows * win.out_w(), patch, g.k, W(1),
+           dy + (n * win.out_h() + p) * win.out_w() * g.y_step(), g.y_step(), w, patch, W(0),
            patches.data(), patch);
-      scatter_patches(g, p, rows, patches.data(), target);
+      scatter_patches(g, p, rows, patches.data(), sums.step(), sums.data());
     }
+    sums.store();
   });
 }
 
 template <class T>
 void backward_weight_im2col(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
-                            T* dw) {
+                            wide_t<T>* dw) {
+  using W = wide_t<T>;
   const Windows& win = g.windows;
   const std::int64_t patch = win.r * win.s * g.c, block = rows_per_block(g);
   const std::int64_t images = ceil_div(win.n, 8), chunks = ceil_div(win.n, images);
-  const Workspace<T> partials(chunks * g.k * patch);
+  const Workspace<W> partials(chunks * g.k * patch);
   context.parallel(chunks, [&](std::int64_t chunk) {
     const Workspace<T> patches(block * win.out_w() * patch);
-    T* const partial = partials.data() + chunk * g.k * patch;
+    W* const partial = partials.data() + chunk * g.k * patch;
     bool first = true;
     for (std::int64_t n = chunk * images; n < std::min(win.n, (chunk + 1) * images); ++n)
       for (std::int64_t p = 0; p < win.out_h(); p += block) {
         const std::int64_t rows = std::min(block, win.out_h() - p);
         gather_patches(g, p, rows, x + n * win.h * win.w * g.x_step(), patches.data());
-        gemm(true, false, g.k, patch, rows * win.out_w(), T(1),
+        gemm(true, false, g.k, patch, rows * win.out_w(), W(1),
              dy + (n * win.out_h() + p) * win.out_w() * g.y_step(), g.y_step(), patches.data(),
-             patch, first ? T(0) : T(1), partial, patch);
+             patch, first ? W(0) : W(1), partial, patch);
         first = false;
       }
   });
   for (std::int64_t i = 0; i < g.k * patch; ++i) {
-    T sum = partials[i];
+    W sum = partials[i];
     for (std::int64_t chunk = 1; chunk < chunks; ++chunk) sum += partials[chunk * g.k * patch + i];
     dw[i] = sum;
   }
@@ -174,15 +181,16 @@ void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, co
   if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
     const Windows& win = g.windows;
     for (std::int64_t i = 0; i < win.n * win.out_h() * win.out_w(); ++i)
-      for (std::int64_t k = 0; k < g.k; ++k) y[i * g.y_step() + k] = bias ? bias[k] : T(0);
+      for (std::int64_t k = 0; k < g.k; ++k)
+        y[i * g.y_step() + k] = static_cast<T>(bias ? bias[k] : 0);
     return;
   }
-  if constexpr (std::is_same_v<T, float>) {
-    if (algorithm == Conv2dAlgorithm::onednn)
-      return conv2d_forward_onednn(context, g, x, w, bias, y);
+  if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_forward_winograd(context, g, x, w, bias, y);
-  }
+  if constexpr (!std::is_same_v<T, double>)
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_forward_onednn<T>(context, g, x, w, bias, y);
   forward_im2col(context, g, x, w, bias, y);
 }
 
@@ -195,12 +203,12 @@ void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T*
       std::fill_n(dx + i * g.x_step(), g.c, T(0));
     return;
   }
-  if constexpr (std::is_same_v<T, float>) {
-    if (algorithm == Conv2dAlgorithm::onednn)
-      return conv2d_backward_data_onednn(context, g, dy, w, dx);
+  if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_backward_data_winograd(context, g, dy, w, dx);
-  }
+  if constexpr (!std::is_same_v<T, double>)
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_backward_data_onednn<T>(context, g, dy, w, dx);
   backward_data_im2col(context, g, dy, w, dx);
 }
 
@@ -212,12 +220,12 @@ void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const 
     std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
     return;
   }
-  if constexpr (std::is_same_v<T, float>) {
-    if (algorithm == Conv2dAlgorithm::onednn)
-      return conv2d_backward_weight_onednn(context, g, x, dy, dw);
+  if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_backward_weight_winograd(context, g, x, dy, dw);
-  }
+  if constexpr (!std::is_same_v<T, double>)
+    if (algorithm == Conv2dAlgorithm::onednn)
+      return conv2d_backward_weight_onednn<T>(context, g, x, dy, dw);
   backward_weight_im2col(context, g, x, dy, dw);
 }
 
@@ -233,5 +241,11 @@ template void conv2d_backward_weight(CpuContext&, const Conv2dGeometry&, const f
                                      float*, Conv2dAlgorithm);
 template void conv2d_backward_weight(CpuContext&, const Conv2dGeometry&, const double*,
                                      const double*, double*, Conv2dAlgorithm);
+template void conv2d_forward(CpuContext&, const Conv2dGeometry&, const bfloat16*, const bfloat16*,
+                             const float*, bfloat16*, Conv2dAlgorithm);
+template void conv2d_backward_data(CpuContext&, const Conv2dGeometry&, const bfloat16*,
+                                   const bfloat16*, bfloat16*, Conv2dAlgorithm);
+template void conv2d_backward_weight(CpuContext&, const Conv2dGeometry&, const bfloat16*,
+                                     const bfloat16*, float*, Conv2dAlgorithm);
 
 }  // namespace shatter::kernels

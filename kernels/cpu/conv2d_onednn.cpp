@@ -22,12 +22,13 @@ using dnnl::memory;
 
 enum class Direction : std::int64_t { forward, forward_bias, backward_data, backward_weight };
 
-using Key = std::array<std::int64_t, 14>;
+using Key = std::array<std::int64_t, 15>;
 
-Key key_of(const Conv2dGeometry& g, Direction direction) {
+Key key_of(const Conv2dGeometry& g, Direction direction, DType dtype) {
   const Windows& win = g.windows;
   const Padding& pad = win.padding;
   return {static_cast<std::int64_t>(direction),
+          static_cast<std::int64_t>(dtype),
           win.n,
           win.h,
           win.w,
@@ -51,20 +52,28 @@ struct Plan {
   std::optional<dnnl::reorder> reorder;  // KRSC to w, or back for the weight gradient
 };
 
+memory::data_type onednn_type(DType dtype) {
+  return dtype == DType::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
 // x and y are packed NHWC: for pitched images oneDNN has only its slow reference. The weights'
-// layout is oneDNN's choice.
-Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction direction) {
+// layout is oneDNN's choice. Bias and weight gradient are float.
+Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction direction,
+               DType dtype) {
   const Windows& win = g.windows;
   const auto image = [&](std::int64_t channels, std::int64_t h, std::int64_t w) {
-    return memory::desc({win.n, channels, h, w}, memory::data_type::f32, memory::format_tag::nhwc);
+    return memory::desc({win.n, channels, h, w}, onednn_type(dtype), memory::format_tag::nhwc);
   };
   Plan plan;
   plan.x = image(g.c, win.h, win.w);
   plan.y = image(g.k, win.out_h(), win.out_w());
   const memory::dims w_dims{g.k, g.c, win.r, win.s};
-  const memory::desc any(w_dims, memory::data_type::f32, memory::format_tag::any);
-  plan.w_krsc = memory::desc(w_dims, memory::data_type::f32,
-                             memory::dims{win.r * win.s * g.c, 1, win.s * g.c, g.c});
+  const auto w_desc = [&](DType type, const auto& layout) {
+    return memory::desc(w_dims, onednn_type(type), layout);
+  };
+  const memory::desc any = w_desc(dtype, memory::format_tag::any);
+  plan.w_krsc = w_desc(direction == Direction::backward_weight ? DType::float32 : dtype,
+                       memory::dims{win.r * win.s * g.c, 1, win.s * g.c, g.c});
   plan.bias = memory::desc({g.k}, memory::data_type::f32, memory::format_tag::x);
   const memory::dims strides{win.stride_h, win.stride_w};
   const memory::dims before{win.padding.top, win.padding.left};
@@ -88,8 +97,9 @@ Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction di
     plan.w = backward.weights_desc();
     plan.scratch = backward.scratchpad_desc();
   } else if (direction == Direction::backward_weight) {
+    const memory::desc gradient = w_desc(DType::float32, memory::format_tag::any);
     const dnnl::convolution_backward_weights::primitive_desc backward(
-        {algorithm, plan.x, any, plan.y, strides, before, after}, attributes, engine, forward);
+        {algorithm, plan.x, gradient, plan.y, strides, before, after}, attributes, engine, forward);
     plan.convolution = dnnl::convolution_backward_weights(backward);
     plan.w = backward.diff_weights_desc();
     plan.scratch = backward.scratchpad_desc();
@@ -112,12 +122,12 @@ struct OnednnState {
   std::mutex mutex;
   std::map<Key, Plan> plans;
 
-  const Plan& plan(const Conv2dGeometry& g, Direction direction) {
+  const Plan& plan(const Conv2dGeometry& g, Direction direction, DType dtype) {
     const std::lock_guard lock(mutex);
-    const Key key = key_of(g, direction);
+    const Key key = key_of(g, direction, dtype);
     const auto found = plans.find(key);
     if (found != plans.end()) return found->second;
-    return plans.emplace(key, make_plan(engine, g, direction)).first->second;
+    return plans.emplace(key, make_plan(engine, g, direction, dtype)).first->second;
   }
 };
 
@@ -143,21 +153,21 @@ struct Chunks {
   const Plan& plan(std::int64_t chunk) const { return chunk + 1 < count ? *whole : *last; }
 };
 
-Chunks make_chunks(OnednnState& state, const Conv2dGeometry& g, Direction direction,
+Chunks make_chunks(OnednnState& state, const Conv2dGeometry& g, Direction direction, DType dtype,
                    std::int64_t images) {
   Chunks chunks;
   chunks.images = images;
   chunks.count = ceil_div(g.windows.n, images);
   Conv2dGeometry part = g;
   part.windows.n = images;
-  chunks.whole = &state.plan(part, direction);
+  chunks.whole = &state.plan(part, direction, dtype);
   part.windows.n = g.windows.n - (chunks.count - 1) * images;
-  chunks.last = &state.plan(part, direction);
+  chunks.last = &state.plan(part, direction, dtype);
   return chunks;
 }
 
-// Images of one chunk: about a megabyte of both operands, and a multiple of eight chunks if the
-// batch allows, so that they spread evenly.
+// Images of one chunk: about a quarter of a million elements of both operands, and a multiple of
+// eight chunks if the batch allows, so that they spread evenly.
 std::int64_t images_per_chunk(const Conv2dGeometry& g) {
   const Windows& win = g.windows;
   const std::int64_t image = win.h * win.w * g.x_step() + win.out_h() * win.out_w() * g.y_step();
@@ -166,19 +176,21 @@ std::int64_t images_per_chunk(const Conv2dGeometry& g) {
   return ceil_div(win.n, chunks);
 }
 
-memory make_memory(const dnnl::engine& engine, const memory::desc& desc, const float* data) {
-  return memory(desc, engine, const_cast<float*>(data));
+template <class T>
+memory make_memory(const dnnl::engine& engine, const memory::desc& desc, const T* data) {
+  return memory(desc, engine, const_cast<T*>(data));
 }
 
 // A chunk of images as oneDNN wants it: where it lies if packed, else a packed copy.
+template <class T>
 class PackedImages {
  public:
-  PackedImages(float* images, std::int64_t pixels, std::int64_t channels, std::int64_t step)
+  PackedImages(T* images, std::int64_t pixels, std::int64_t channels, std::int64_t step)
       : images_(images), pixels_(pixels), channels_(channels), step_(step) {
     if (step != channels) copy_.emplace(pixels * channels);
   }
 
-  float* data() const { return copy_ ? copy_->data() : images_; }
+  T* data() const { return copy_ ? copy_->data() : images_; }
 
   void load() const {
     if (!copy_) return;
@@ -192,34 +204,37 @@ class PackedImages {
   }
 
  private:
-  float* images_;
+  T* images_;
   std::int64_t pixels_, channels_, step_;
-  std::optional<Workspace<float>> copy_;
+  std::optional<Workspace<T>> copy_;
 };
 
 // The images of chunk `chunk` in x or dx, and in y or dy.
-PackedImages x_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
-                      const float* x) {
+template <class T>
+PackedImages<T> x_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
+                         const T* x) {
   const std::int64_t image = g.windows.h * g.windows.w, first = chunk * chunks.images;
   const std::int64_t images = std::min(chunks.images, g.windows.n - first);
-  return PackedImages(const_cast<float*>(x) + first * image * g.x_step(), images * image, g.c,
-                      g.x_step());
+  return PackedImages<T>(const_cast<T*>(x) + first * image * g.x_step(), images * image, g.c,
+                         g.x_step());
 }
 
-PackedImages y_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
-                      const float* y) {
+template <class T>
+PackedImages<T> y_images(const Conv2dGeometry& g, const Chunks& chunks, std::int64_t chunk,
+                         const T* y) {
   const std::int64_t image = g.windows.out_h() * g.windows.out_w(), first = chunk * chunks.images;
   const std::int64_t images = std::min(chunks.images, g.windows.n - first);
-  return PackedImages(const_cast<float*>(y) + first * image * g.y_step(), images * image, g.k,
-                      g.y_step());
+  return PackedImages<T>(const_cast<T*>(y) + first * image * g.y_step(), images * image, g.k,
+                         g.y_step());
 }
 
 // Weights in the layout of the plan: KRSC itself, or reordered into `space`.
-memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const float* w,
-                         std::optional<Workspace<float>>& space) {
+template <class T>
+memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const T* w,
+                         std::optional<Workspace<T>>& space) {
   memory source = make_memory(engine, plan.w_krsc, w);
   if (!plan.reorder) return source;
-  space.emplace(static_cast<std::int64_t>(plan.w.get_size() / sizeof(float)));
+  space.emplace(static_cast<std::int64_t>(plan.w.get_size() / sizeof(T)));
   memory target = make_memory(engine, plan.w, space->data());
   dnnl::stream stream(engine);
   plan.reorder->execute(stream, source, target);
@@ -228,9 +243,10 @@ memory reordered_weights(const dnnl::engine& engine, const Plan& plan, const flo
 }
 
 // The weights in the layouts of both plans, which differ only if oneDNN chooses by batch size.
+template <class T>
 class ChunkWeights {
  public:
-  ChunkWeights(const dnnl::engine& engine, const Chunks& chunks, const float* w)
+  ChunkWeights(const dnnl::engine& engine, const Chunks& chunks, const T* w)
       : chunks_(chunks), whole_(reordered_weights(engine, *chunks.whole, w, whole_space_)) {
     const bool one_layout = chunks.last->w == chunks.whole->w;
     last_ = one_layout ? whole_ : reordered_weights(engine, *chunks.last, w, last_space_);
@@ -239,7 +255,7 @@ class ChunkWeights {
 
  private:
   const Chunks& chunks_;
-  std::optional<Workspace<float>> whole_space_, last_space_;
+  std::optional<Workspace<T>> whole_space_, last_space_;
   memory whole_, last_;
 };
 
@@ -254,17 +270,18 @@ void execute(const dnnl::engine& engine, const Plan& plan,
 
 }  // namespace
 
-void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const float* x,
-                           const float* w, const float* bias, float* y) {
+template <class T>
+void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
+                           const float* bias, T* y) {
   with_onednn(g, "conv2d_forward", [&] {
     auto& state = context.state<OnednnState>();
     const Chunks chunks = make_chunks(state, g, bias ? Direction::forward_bias : Direction::forward,
-                                      images_per_chunk(g));
-    const ChunkWeights weights(state.engine, chunks, w);
+                                      dtype_of<T>, images_per_chunk(g));
+    const ChunkWeights<T> weights(state.engine, chunks, w);
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
-      const PackedImages in = x_images(g, chunks, i, x), out = y_images(g, chunks, i, y);
+      const PackedImages<T> in = x_images(g, chunks, i, x), out = y_images(g, chunks, i, y);
       in.load();
       std::unordered_map<int, memory> arguments{
           {DNNL_ARG_SRC, make_memory(state.engine, plan.x, in.data())},
@@ -277,16 +294,18 @@ void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const f
   });
 }
 
-void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, const float* dy,
-                                 const float* w, float* dx) {
+template <class T>
+void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, const T* dy,
+                                 const T* w, T* dx) {
   with_onednn(g, "conv2d_backward_data", [&] {
     auto& state = context.state<OnednnState>();
-    const Chunks chunks = make_chunks(state, g, Direction::backward_data, images_per_chunk(g));
-    const ChunkWeights weights(state.engine, chunks, w);
+    const Chunks chunks =
+        make_chunks(state, g, Direction::backward_data, dtype_of<T>, images_per_chunk(g));
+    const ChunkWeights<T> weights(state.engine, chunks, w);
     context.parallel(chunks.count, [&](std::int64_t i) {
       const OneThread one_thread;
       const Plan& plan = chunks.plan(i);
-      const PackedImages in = y_images(g, chunks, i, dy), out = x_images(g, chunks, i, dx);
+      const PackedImages<T> in = y_images(g, chunks, i, dy), out = x_images(g, chunks, i, dx);
       in.load();
       execute(state.engine, plan,
               {{DNNL_ARG_DIFF_DST, make_memory(state.engine, plan.y, in.data())},
@@ -297,13 +316,14 @@ void conv2d_backward_data_onednn(CpuContext& context, const Conv2dGeometry& g, c
   });
 }
 
-void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g, const float* x,
-                                   const float* dy, float* dw) {
+template <class T>
+void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g, const T* x,
+                                   const T* dy, float* dw) {
   with_onednn(g, "conv2d_backward_weight", [&] {
     auto& state = context.state<OnednnState>();
     // Few chunks: each has a whole weight gradient of its own, added up below in order.
     const Chunks chunks =
-        make_chunks(state, g, Direction::backward_weight,
+        make_chunks(state, g, Direction::backward_weight, dtype_of<T>,
                     ceil_div(g.windows.n, std::min<std::int64_t>(8, g.windows.n)));
     const std::int64_t krsc = g.k * g.windows.r * g.windows.s * g.c;
     const bool one_layout = chunks.last->w == chunks.whole->w;
@@ -323,7 +343,8 @@ void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g,
         raw = space->data();
       }
       const memory weights = make_memory(state.engine, plan.w, raw);
-      const PackedImages images = x_images(g, chunks, i, x), gradients = y_images(g, chunks, i, dy);
+      const PackedImages<T> images = x_images(g, chunks, i, x),
+                            gradients = y_images(g, chunks, i, dy);
       images.load();
       gradients.load();
       execute(state.engine, plan,
@@ -361,5 +382,18 @@ void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g,
     }
   });
 }
+
+template void conv2d_forward_onednn(CpuContext&, const Conv2dGeometry&, const float*, const float*,
+                                    const float*, float*);
+template void conv2d_backward_data_onednn(CpuContext&, const Conv2dGeometry&, const float*,
+                                          const float*, float*);
+template void conv2d_backward_weight_onednn(CpuContext&, const Conv2dGeometry&, const float*,
+                                            const float*, float*);
+template void conv2d_forward_onednn(CpuContext&, const Conv2dGeometry&, const bfloat16*,
+                                    const bfloat16*, const float*, bfloat16*);
+template void conv2d_backward_data_onednn(CpuContext&, const Conv2dGeometry&, const bfloat16*,
+                                          const bfloat16*, bfloat16*);
+template void conv2d_backward_weight_onednn(CpuContext&, const Conv2dGeometry&, const bfloat16*,
+                                            const bfloat16*, float*);
 
 }  // namespace shatter::kernels

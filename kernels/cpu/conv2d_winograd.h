@@ -6,7 +6,8 @@
 
 namespace shatter::kernels {
 
-/// Whether it can and it pays: below 16 channels on either side the transforms cost more than they save.
+/// Whether it can and it pays: below 16 channels on either side the transforms cost more than they
+/// save.
 bool prefers_winograd(const Conv2dGeometry& g);
 
 void conv2d_forward_winograd(CpuContext& context, const Conv2dGeometry& g, const float* x,

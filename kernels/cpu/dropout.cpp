@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <shatter/kernels/dropout.h>
+#include <shatter/kernels/types.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -53,15 +54,15 @@ void dropout(CpuContext& context, std::int64_t n, double p, const RandomKey& key
   float least = static_cast<float>(p);
   if (static_cast<double>(least) < p) least = std::nextafter(least, 2.0f);
   context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
-    multiversion([=, block = static_cast<std::uint32_t>(*step), scale = static_cast<T>(1 / (1 - p)),
-                  threshold = least] {
+    multiversion([=, block = static_cast<std::uint32_t>(*step),
+                  scale = static_cast<wide_t<T>>(1 / (1 - p)), threshold = least] {
       float uniform[4 * lanes];
       for (std::int64_t at = begin; at < end; at += 4 * lanes) {
         uniform_lanes(key, static_cast<std::uint32_t>(at / 4), block, uniform);
         const std::int64_t width = std::min(4 * lanes, end - at);
         SHATTER_INDEPENDENT
         for (std::int64_t i = 0; i < width; ++i)
-          y[at + i] = uniform[i] >= threshold ? x[at + i] * scale : T(0);
+          y[at + i] = uniform[i] >= threshold ? static_cast<T>(x[at + i] * scale) : T(0);
       }
     });
   });
@@ -71,5 +72,7 @@ template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, const
                       const float*, float*);
 template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, const std::int64_t*,
                       const double*, double*);
+template void dropout(CpuContext&, std::int64_t, double, const RandomKey&, const std::int64_t*,
+                      const bfloat16*, bfloat16*);
 
 }  // namespace shatter::kernels

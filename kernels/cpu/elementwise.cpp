@@ -83,7 +83,7 @@ void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, 
   with_function(op, [&](auto f) {
     for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
-      for (std::int64_t i = begin; i < end; ++i) y[i] = f(x[i]);
+      for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(f(wide_t<T>(x[i])));
     });
   });
 }
@@ -94,7 +94,8 @@ void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x,
   with_function(op, [&](auto f) {
     for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
-      for (std::int64_t i = begin; i < end; ++i) dx[i] = dy[i] * f.derivative(x[i], y[i]);
+      for (std::int64_t i = begin; i < end; ++i)
+        dx[i] = static_cast<T>(dy[i] * f.derivative(wide_t<T>(x[i]), wide_t<T>(y[i])));
     });
   });
 }
@@ -105,7 +106,9 @@ void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const 
   const BroadcastGeometry merged = coalesce(g);
   with_function(op, [&](auto f) {
     for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
-      binary_range(merged, begin, end, a, b, y, f);
+      binary_range(merged, begin, end, a, b, y, [f](T left, T right) {
+        return static_cast<T>(f(wide_t<T>(left), wide_t<T>(right)));
+      });
     });
   });
 }
@@ -115,7 +118,7 @@ void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shif
             T* y) {
   for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
     SHATTER_INDEPENDENT
-    for (std::int64_t i = begin; i < end; ++i) y[i] = scale * x[i] + shift;
+    for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(scale * x[i] + shift);
   });
 }
 
@@ -141,11 +144,14 @@ void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, cons
   if (x_step == columns && y_step == columns)
     return for_ranges(context, rows * columns, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
-      for (std::int64_t i = begin; i < end; ++i) y[i] += x[i];
+      for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(y[i] + x[i]);
     });
   for_rows(context, rows, columns, [=](std::int64_t row) {
     SHATTER_INDEPENDENT
-    for (std::int64_t i = 0; i < columns; ++i) y[row * y_step + i] += x[row * x_step + i];
+    for (std::int64_t i = 0; i < columns; ++i) {
+      T& sum = y[row * y_step + i];
+      sum = static_cast<T>(sum + x[row * x_step + i]);
+    }
   });
 }
 
@@ -181,6 +187,14 @@ void permute(CpuContext& context, int rank, const std::int64_t* shape, const int
 
 template void unary_forward(CpuContext&, UnaryOp, std::int64_t, const float*, float*);
 template void unary_forward(CpuContext&, UnaryOp, std::int64_t, const double*, double*);
+template void unary_forward(CpuContext&, UnaryOp, std::int64_t, const bfloat16*, bfloat16*);
+template void unary_backward(CpuContext&, UnaryOp, std::int64_t, const bfloat16*, const bfloat16*,
+                             const bfloat16*, bfloat16*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const bfloat16*,
+                     const bfloat16*, bfloat16*);
+template void affine(CpuContext&, std::int64_t, float, float, const bfloat16*, bfloat16*);
+template void add_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
+                       bfloat16*, std::int64_t);
 template void unary_backward(CpuContext&, UnaryOp, std::int64_t, const float*, const float*,
                              const float*, float*);
 template void unary_backward(CpuContext&, UnaryOp, std::int64_t, const double*, const double*,

@@ -1,6 +1,7 @@
 // Local response normalisation across channels.
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/lrn.h>
+#include <shatter/kernels/types.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -10,14 +11,14 @@ namespace shatter::kernels {
 namespace {
 
 // A row with `radius` zeros on both sides, so that window sums need no edge cases.
-template <class T>
-void clear_margins(T* padded, std::int64_t channels, std::int64_t radius) {
-  for (std::int64_t i = 0; i < radius; ++i) padded[i] = padded[radius + channels + i] = T(0);
+template <class W>
+void clear_margins(W* padded, std::int64_t channels, std::int64_t radius) {
+  for (std::int64_t i = 0; i < radius; ++i) padded[i] = padded[radius + channels + i] = W(0);
 }
 
 // sum[c] = padded[c] + .. + padded[c + 2 radius].
-template <class T>
-void window_sums(const T* padded, std::int64_t channels, std::int64_t radius, T* sum) {
+template <class W>
+void window_sums(const W* padded, std::int64_t channels, std::int64_t radius, W* sum) {
   SHATTER_INDEPENDENT
   for (std::int64_t c = 0; c < channels; ++c) sum[c] = padded[c];
   for (std::int64_t j = 1; j <= 2 * radius; ++j) {
@@ -27,9 +28,9 @@ void window_sums(const T* padded, std::int64_t channels, std::int64_t radius, T*
 }
 
 template <class T>
-void square_row(const T* x, std::int64_t channels, T* y) {
+void square_row(const T* x, std::int64_t channels, wide_t<T>* y) {
   SHATTER_INDEPENDENT
-  for (std::int64_t c = 0; c < channels; ++c) y[c] = x[c] * x[c];
+  for (std::int64_t c = 0; c < channels; ++c) y[c] = wide_t<T>(x[c]) * wide_t<T>(x[c]);
 }
 
 }  // namespace
@@ -39,9 +40,10 @@ void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
   context.parallel_for(
       g.rows, rows_per_chunk(g.channels * 4), [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);
-        const Workspace<T> space(2 * channels + 2 * radius);
+        using W = wide_t<T>;
+        const Workspace<W> space(2 * channels + 2 * radius);
         multiversion([=, padded = space.data(), sum = space.data() + channels + 2 * radius,
-                      bias = T(g.bias), alpha = T(g.alpha), beta = T(g.beta),
+                      bias = W(g.bias), alpha = W(g.alpha), beta = W(g.beta),
                       roots = g.beta == 0.75] {
           clear_margins(padded, channels, radius);
           for (std::int64_t row = begin; row < end; ++row) {
@@ -51,7 +53,7 @@ void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
             window_sums(padded, channels, radius, sum);
             SHATTER_INDEPENDENT
             for (std::int64_t c = 0; c < channels; ++c)
-              out[c] = in[c] * lrn_scale(bias + alpha * sum[c], beta, roots);
+              out[c] = static_cast<T>(in[c] * lrn_scale(bias + alpha * sum[c], beta, roots));
           }
         });
       });
@@ -62,10 +64,11 @@ void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T
   context.parallel_for(
       g.rows, rows_per_chunk(g.channels * 8), [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);
-        const Workspace<T> space(3 * channels + 2 * radius);
+        using W = wide_t<T>;
+        const Workspace<W> space(3 * channels + 2 * radius);
         multiversion([=, padded = space.data(), sum = space.data() + channels + 2 * radius,
-                      scale = space.data() + 2 * channels + 2 * radius, bias = T(g.bias),
-                      alpha = T(g.alpha), beta = T(g.beta), factor = T(2 * g.alpha * g.beta),
+                      scale = space.data() + 2 * channels + 2 * radius, bias = W(g.bias),
+                      alpha = W(g.alpha), beta = W(g.beta), factor = W(2 * g.alpha * g.beta),
                       roots = g.beta == 0.75] {
           clear_margins(padded, channels, radius);
           for (std::int64_t row = begin; row < end; ++row) {
@@ -76,14 +79,14 @@ void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T
             window_sums(padded, channels, radius, sum);
             SHATTER_INDEPENDENT
             for (std::int64_t c = 0; c < channels; ++c) {
-              const T s = bias + alpha * sum[c];
+              const W s = bias + alpha * sum[c];
               scale[c] = lrn_scale(s, beta, roots);
               padded[radius + c] = gradient[c] * in[c] * scale[c] / s;
             }
             window_sums(padded, channels, radius, sum);
             SHATTER_INDEPENDENT
             for (std::int64_t c = 0; c < channels; ++c)
-              out[c] = gradient[c] * scale[c] - factor * in[c] * sum[c];
+              out[c] = static_cast<T>(gradient[c] * scale[c] - factor * in[c] * sum[c]);
           }
         });
       });
@@ -91,6 +94,9 @@ void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T
 
 template void lrn_forward(CpuContext&, const LrnGeometry&, const float*, float*);
 template void lrn_forward(CpuContext&, const LrnGeometry&, const double*, double*);
+template void lrn_forward(CpuContext&, const LrnGeometry&, const bfloat16*, bfloat16*);
+template void lrn_backward(CpuContext&, const LrnGeometry&, const bfloat16*, const bfloat16*,
+                           bfloat16*);
 template void lrn_backward(CpuContext&, const LrnGeometry&, const float*, const float*, float*);
 template void lrn_backward(CpuContext&, const LrnGeometry&, const double*, const double*, double*);
 

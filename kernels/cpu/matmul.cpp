@@ -1,5 +1,7 @@
 // Matrix products: tiles of the result on the threads, oneDNN or Eigen inside a tile.
-#include <dnnl.h>
+#include <array>
+#include <dnnl.hpp>
+#include <map>
 
 #include <Eigen/Core>
 
@@ -52,28 +54,95 @@ void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, st
 
 namespace {
 
+// op(a) op(b) by oneDNN. A thread keeps its primitives: making one costs as much as a small
+// product.
+void bfloat16_product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
+                      std::int64_t k, const bfloat16* a, std::int64_t lda, const bfloat16* b,
+                      std::int64_t ldb, float* c, std::int64_t ldc) {
+  using dnnl::memory;
+  thread_local const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  thread_local std::map<std::array<std::int64_t, 8>, dnnl::matmul::primitive_desc> known;
+  const auto matrix = [](std::int64_t rows, std::int64_t columns, bool transposed,
+                         std::int64_t step, memory::data_type type) {
+    return memory::desc({rows, columns}, type,
+                        transposed ? memory::dims{1, step} : memory::dims{step, 1});
+  };
+  const OneThread one_thread;
+  auto found = known.find({transpose_a, transpose_b, m, n, k, lda, ldb, ldc});
+  if (found == known.end()) {
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    const dnnl::matmul::desc desc(matrix(m, k, transpose_a, lda, memory::data_type::bf16),
+                                  matrix(k, n, transpose_b, ldb, memory::data_type::bf16),
+                                  matrix(m, n, false, ldc, memory::data_type::f32));
+    found =
+        known
+            .emplace(std::array<std::int64_t, 8>{transpose_a, transpose_b, m, n, k, lda, ldb, ldc},
+                     dnnl::matmul::primitive_desc(desc, attributes, engine))
+            .first;
+  }
+  const dnnl::matmul::primitive_desc& desc = found->second;
+  const Workspace<unsigned char> scratch(
+      static_cast<std::int64_t>(desc.scratchpad_desc().get_size()));
+  dnnl::stream stream(engine);
+  dnnl::matmul(desc).execute(
+      stream, {{DNNL_ARG_SRC, memory(desc.src_desc(), engine, const_cast<bfloat16*>(a))},
+               {DNNL_ARG_WEIGHTS, memory(desc.weights_desc(), engine, const_cast<bfloat16*>(b))},
+               {DNNL_ARG_DST, memory(desc.dst_desc(), engine, c)},
+               {DNNL_ARG_SCRATCHPAD, memory(desc.scratchpad_desc(), engine, scratch.data())}});
+  stream.wait();
+}
+
+// The rows of a matrix as float, packed.
+void widen(std::int64_t rows, std::int64_t columns, const bfloat16* x, std::int64_t step,
+           float* y) {
+  multiversion([=] {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      SHATTER_INDEPENDENT
+      for (std::int64_t i = 0; i < columns; ++i) y[row * columns + i] = x[row * step + i];
+    }
+  });
+}
+
+}  // namespace
+
+void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+          float alpha, const bfloat16* a, std::int64_t lda, const bfloat16* b, std::int64_t ldb,
+          float beta, float* c, std::int64_t ldc) {
+  if (!has_bfloat16_products()) {
+    const Workspace<float> left(m * k), right(k * n);
+    const std::int64_t a_step = transpose_a ? m : k, b_step = transpose_b ? k : n;
+    widen(m * k / a_step, a_step, a, lda, left.data());
+    widen(k * n / b_step, b_step, b, ldb, right.data());
+    return gemm(transpose_a, transpose_b, m, n, k, alpha, left.data(), a_step, right.data(), b_step,
+                beta, c, ldc);
+  }
+  try {
+    if (alpha == 1 && beta == 0)
+      return bfloat16_product(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
+    const Workspace<float> product(m * n);
+    bfloat16_product(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, product.data(), n);
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) {
+        float& value = c[i * ldc + j];
+        value = alpha * product[i * n + j] + (beta == 0 ? 0 : beta * value);
+      }
+  } catch (const dnnl::error& error) {
+    fail(ErrorKind::unexpected, "matmul: oneDNN failed: ", error.what(), " (m ", m, ", n ", n,
+         ", k ", k, ", lda ", lda, ", ldb ", ldb, ", ldc ", ldc, ")");
+  }
+}
+
+namespace {
+
 // Extent of the tiles along a dimension of `size`, cut into about `parts`, multiples of 64.
 std::int64_t tile_extent(std::int64_t size, std::int64_t parts) {
   return ceil_div(ceil_div(size, parts), 64) * 64;
 }
 
-}  // namespace
-
-template <class T>
-void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
-            wide_t<T> beta, T* c) {
-  if (g.m <= 0 || g.n <= 0) return;
-  const std::int64_t lda = g.lda ? g.lda : g.transpose_a ? g.m : g.k;
-  const std::int64_t ldb = g.ldb ? g.ldb : g.transpose_b ? g.k : g.n;
-  const std::int64_t ldc = g.ldc ? g.ldc : g.n;
-  if (g.k <= 0) {
-    for (std::int64_t i = 0; i < g.m; ++i)
-      for (std::int64_t j = 0; j < g.n; ++j) {
-        T& value = c[i * ldc + j];
-        value = beta == T(0) ? T(0) : beta * value;
-      }
-    return;
-  }
+// op(a) op(b) in tiles: multiply(i, j, rows, columns) does the one at (i, j).
+template <class Multiply>
+void for_tiles(CpuContext& context, const MatmulGeometry& g, Multiply multiply) {
   // Every tile packs its share of both operands, so tiles are few and near square: up to 16 of at
   // least 128 x 128, halving the longer side.
   std::int64_t tile_m = g.m, tile_n = g.n;
@@ -88,10 +157,79 @@ void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const
   const std::int64_t columns = ceil_div(g.n, tile_n);
   context.parallel(ceil_div(g.m, tile_m) * columns, [&](std::int64_t tile) {
     const std::int64_t i = tile / columns * tile_m, j = tile % columns * tile_n;
-    gemm(g.transpose_a, g.transpose_b, std::min(tile_m, g.m - i), std::min(tile_n, g.n - j), g.k,
-         alpha, a + (g.transpose_a ? i : i * lda), lda, b + (g.transpose_b ? j * ldb : j), ldb,
-         beta, c + i * ldc + j, ldc);
+    multiply(i, j, std::min(tile_m, g.m - i), std::min(tile_n, g.n - j));
   });
+}
+
+/// The geometry with every leading dimension.
+MatmulGeometry with_steps(MatmulGeometry g) {
+  if (!g.lda) g.lda = g.transpose_a ? g.m : g.k;
+  if (!g.ldb) g.ldb = g.transpose_b ? g.k : g.n;
+  if (!g.ldc) g.ldc = g.n;
+  return g;
+}
+
+// c = beta c, which is 0 where beta is.
+template <class W, class C>
+void scale(const MatmulGeometry& g, W beta, C* c) {
+  for (std::int64_t i = 0; i < g.m; ++i)
+    for (std::int64_t j = 0; j < g.n; ++j) {
+      C& value = c[i * g.ldc + j];
+      value = static_cast<C>(beta == W(0) ? W(0) : beta * value);
+    }
+}
+
+// c is of the type that products are summed in.
+template <class T>
+void multiply(CpuContext& context, const MatmulGeometry& packed, wide_t<T> alpha, const T* a,
+              const T* b, wide_t<T> beta, wide_t<T>* c) {
+  const MatmulGeometry g = with_steps(packed);
+  if (g.m <= 0 || g.n <= 0) return;
+  if (g.k <= 0) return scale(g, beta, c);
+  for_tiles(context, g,
+            [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
+              gemm(g.transpose_a, g.transpose_b, rows, columns, g.k, alpha,
+                   a + (g.transpose_a ? i : i * g.lda), g.lda, b + (g.transpose_b ? j * g.ldb : j),
+                   g.ldb, beta, c + i * g.ldc + j, g.ldc);
+            });
+}
+
+}  // namespace
+
+template <class T>
+void matmul(CpuContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a, const T* b,
+            wide_t<T> beta, T* c) {
+  multiply(context, g, alpha, a, b, beta, c);
+}
+
+template <>
+void matmul(CpuContext& context, const MatmulGeometry& packed, float alpha, const bfloat16* a,
+            const bfloat16* b, float beta, bfloat16* c) {
+  const MatmulGeometry g = with_steps(packed);
+  if (g.m <= 0 || g.n <= 0) return;
+  if (g.k <= 0) return scale(g, beta, c);
+  for_tiles(context, g,
+            [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
+              const Workspace<float> product(rows * columns);
+              gemm(g.transpose_a, g.transpose_b, rows, columns, g.k, alpha,
+                   a + (g.transpose_a ? i : i * g.lda), g.lda, b + (g.transpose_b ? j * g.ldb : j),
+                   g.ldb, 0, product.data(), columns);
+              multiversion([=, product = product.data()] {
+                for (std::int64_t row = 0; row < rows; ++row) {
+                  bfloat16* const out = c + (i + row) * g.ldc + j;
+                  SHATTER_INDEPENDENT
+                  for (std::int64_t l = 0; l < columns; ++l) {
+                    const float old = beta == 0 ? 0 : beta * out[l];
+                    out[l] = static_cast<bfloat16>(product[row * columns + l] + old);
+                  }
+                }
+              });
+            });
+}
+
+void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
+            const bfloat16* b, float beta, float* c) {
+  multiply(context, g, alpha, a, b, beta, c);
 }
 
 template <class T>
@@ -102,7 +240,7 @@ void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, cons
       for (std::int64_t row = begin; row < end; ++row) {
         SHATTER_INDEPENDENT
         for (std::int64_t i = 0; i < columns; ++i)
-          y[row * columns + i] = x[row * columns + i] + bias[i];
+          y[row * columns + i] = static_cast<T>(x[row * columns + i] + bias[i]);
       }
     });
   });
@@ -115,5 +253,7 @@ template void matmul(CpuContext&, const MatmulGeometry&, double, const double*, 
 template void add_bias(CpuContext&, std::int64_t, std::int64_t, const float*, const float*, float*);
 template void add_bias(CpuContext&, std::int64_t, std::int64_t, const double*, const double*,
                        double*);
+template void add_bias(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, const float*,
+                       bfloat16*);
 
 }  // namespace shatter::kernels

@@ -13,21 +13,15 @@ namespace shatter::kernels {
 
 enum class InstructionSet { baseline, avx2, avx512 };
 
+/// The best of this machine, or less where ONEDNN_MAX_CPU_ISA, which oneDNN obeys too, says so.
+InstructionSet find_instruction_set();
 inline InstructionSet instruction_set() {
-#if defined(__x86_64__)
-  static const InstructionSet best = [] {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-      return InstructionSet::avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-      return InstructionSet::avx2;
-    return InstructionSet::baseline;
-  }();
+  static const InstructionSet best = find_instruction_set();
   return best;
-#else
-  return InstructionSet::baseline;
-#endif
 }
+
+/// Whether the machine multiplies bfloat16, with the same limit.
+bool has_bfloat16_products();
 
 // `flatten` pulls the loop into a function of the wider instruction set. The body comes by value,
 // so that what it captured is known not to alias the arrays it writes. No resolver runs before

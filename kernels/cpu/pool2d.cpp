@@ -5,8 +5,10 @@
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/pool2d.h>
+#include <shatter/kernels/types.h>
 
 #include "multiversion.h"
+#include "wide_rows.h"
 #include "workspace.h"
 
 namespace shatter::kernels {
@@ -16,9 +18,9 @@ namespace {
 // Channels that are worked on together, their running results in registers or the first cache.
 constexpr std::int64_t block = 64;
 
-// A place in the window, as wide as T so that both are selected by one mask.
+// A place in the window, as wide as T's arithmetic, so that both are selected by one mask.
 template <class T>
-using Place = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+using Place = std::conditional_t<sizeof(wide_t<T>) == 4, std::int32_t, std::int64_t>;
 
 // The part of a window's range that lies inside the image.
 struct Span {
@@ -45,12 +47,6 @@ void for_output_rows(CpuContext& context, const Pool2dGeometry& g, Body body) {
                        });
 }
 
-template <class T>
-void clear_image(const Pool2dGeometry& g, T* dx) {
-  for (std::int64_t i = 0; i < g.windows.h * g.windows.w; ++i)
-    for (std::int64_t c = 0; c < g.c; ++c) dx[i * g.x_step() + c] = T(0);
-}
-
 }  // namespace
 
 template <class T>
@@ -59,6 +55,7 @@ void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
   const Windows win = g.windows;
   check(win.r * win.s <= 255, "max_pool2d: a window of ", win.r, " x ", win.s,
         " has more than 255 places");
+  using W = wide_t<T>;
   for_output_rows(context, g,
                   [=, channels = g.c, x_step = g.x_step(), y_step = g.y_step(), out_h = win.out_h(),
                    out_w = win.out_w()](std::int64_t row) {
@@ -69,10 +66,10 @@ void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
                       const std::int64_t output = row * out_w + q;
                       for (std::int64_t c0 = 0; c0 < channels; c0 += block) {
                         const std::int64_t width = std::min(block, channels - c0);
-                        T best[block];
+                        W best[block];
                         Place<T> place[block];
                         for (std::int64_t c = 0; c < block; ++c) {
-                          best[c] = -std::numeric_limits<T>::infinity();
+                          best[c] = -std::numeric_limits<W>::infinity();
                           place[c] = 0;
                         }
                         bool first = true;
@@ -91,14 +88,14 @@ void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
                               continue;
                             }
                             for (std::int64_t c = 0; c < width; ++c) {
-                              const T value = pixel[c];
+                              const W value = pixel[c];
                               const bool take = Exceeds{}(value, best[c]);
                               best[c] = take ? value : best[c];
                               place[c] = take ? here : place[c];
                             }
                           }
                         for (std::int64_t c = 0; c < width; ++c)
-                          y[output * y_step + c0 + c] = best[c];
+                          y[output * y_step + c0 + c] = static_cast<T>(best[c]);
                         for (std::int64_t c = 0; c < width; ++c)
                           index[output * channels + c0 + c] = static_cast<std::uint8_t>(place[c]);
                       }
@@ -113,10 +110,12 @@ void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
   // Windows overlap within an image only. Every place of a window is visited and the chosen one
   // selected: more work than scattering, but it vectorises.
   context.parallel(win.n, [=, &g](std::int64_t n) {
-    multiversion([=, g = g, channels = g.c, x_step = g.x_step(), y_step = g.y_step(),
+    using W = wide_t<T>;
+    const WideRows<T> sums(dx + n * win.h * win.w * g.x_step(), win.h * win.w, g.c, g.x_step());
+    multiversion([=, &sums, channels = g.c, x_step = sums.step(), y_step = g.y_step(),
                   out_h = win.out_h(), out_w = win.out_w()] {
-      T* const image = dx + n * win.h * win.w * x_step;
-      clear_image(g, image);
+      W* const image = sums.data();
+      sums.clear();
       for (std::int64_t p = 0; p < out_h; ++p) {
         const Span rows = inside(p, win.stride_h, win.padding.top, win.r, win.h);
         for (std::int64_t q = 0; q < out_w; ++q) {
@@ -131,21 +130,23 @@ void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
               for (std::int64_t s = columns.begin; s < columns.end; ++s) {
                 const std::int64_t i = p * win.stride_h - win.padding.top + r;
                 const std::int64_t j = q * win.stride_w - win.padding.left + s;
-                T* const pixel = image + (i * win.w + j) * x_step + c0;
+                W* const pixel = image + (i * win.w + j) * x_step + c0;
                 const auto here = static_cast<Place<T>>(r * win.s + s);
                 SHATTER_INDEPENDENT
                 for (std::int64_t c = 0; c < width; ++c)
-                  pixel[c] += chosen[c] == here ? gradient[c] : T(0);
+                  pixel[c] += chosen[c] == here ? W(gradient[c]) : W(0);
               }
           }
         }
       }
+      sums.store();
     });
   });
 }
 
 template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y) {
+  using W = wide_t<T>;
   const Windows win = g.windows;
   for_output_rows(context, g,
                   [=, channels = g.c, x_step = g.x_step(), y_step = g.y_step(), out_h = win.out_h(),
@@ -156,10 +157,10 @@ void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
                       const Span columns = inside(q, win.stride_w, win.padding.left, win.s, win.w);
                       const std::int64_t count =
                           (rows.end - rows.begin) * (columns.end - columns.begin);
-                      const T divisor = static_cast<T>(std::max<std::int64_t>(1, count));
+                      const W divisor = static_cast<W>(std::max<std::int64_t>(1, count));
                       for (std::int64_t c0 = 0; c0 < channels; c0 += block) {
                         const std::int64_t width = std::min(block, channels - c0);
-                        T sum[block] = {};
+                        W sum[block] = {};
                         for (std::int64_t r = rows.begin; r < rows.end; ++r)
                           for (std::int64_t s = columns.begin; s < columns.end; ++s) {
                             const std::int64_t i = p * win.stride_h - win.padding.top + r;
@@ -168,7 +169,8 @@ void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
                             for (std::int64_t c = 0; c < width; ++c) sum[c] += pixel[c];
                           }
                         T* const target = y + (row * out_w + q) * y_step + c0;
-                        for (std::int64_t c = 0; c < width; ++c) target[c] = sum[c] / divisor;
+                        for (std::int64_t c = 0; c < width; ++c)
+                          target[c] = static_cast<T>(sum[c] / divisor);
                       }
                     }
                   });
@@ -178,27 +180,30 @@ template <class T>
 void avg_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy, T* dx) {
   const Windows win = g.windows;
   context.parallel(win.n, [=, &g](std::int64_t n) {
-    multiversion([=, g = g, channels = g.c, x_step = g.x_step(), y_step = g.y_step(),
+    using W = wide_t<T>;
+    const WideRows<T> sums(dx + n * win.h * win.w * g.x_step(), win.h * win.w, g.c, g.x_step());
+    multiversion([=, &sums, channels = g.c, x_step = sums.step(), y_step = g.y_step(),
                   out_h = win.out_h(), out_w = win.out_w()] {
-      T* const image = dx + n * win.h * win.w * x_step;
-      clear_image(g, image);
+      W* const image = sums.data();
+      sums.clear();
       for (std::int64_t p = 0; p < out_h; ++p) {
         const Span rows = inside(p, win.stride_h, win.padding.top, win.r, win.h);
         for (std::int64_t q = 0; q < out_w; ++q) {
           const Span columns = inside(q, win.stride_w, win.padding.left, win.s, win.w);
           const std::int64_t count = (rows.end - rows.begin) * (columns.end - columns.begin);
-          const T divisor = static_cast<T>(count);
+          const W divisor = static_cast<W>(count);
           const T* const gradient = dy + ((n * out_h + p) * out_w + q) * y_step;
           for (std::int64_t r = rows.begin; r < rows.end; ++r)
             for (std::int64_t s = columns.begin; s < columns.end; ++s) {
               const std::int64_t i = p * win.stride_h - win.padding.top + r;
               const std::int64_t j = q * win.stride_w - win.padding.left + s;
-              T* const pixel = image + (i * win.w + j) * x_step;
+              W* const pixel = image + (i * win.w + j) * x_step;
               SHATTER_INDEPENDENT
               for (std::int64_t c = 0; c < channels; ++c) pixel[c] += gradient[c] / divisor;
             }
         }
       }
+      sums.store();
     });
   });
 }
@@ -215,5 +220,11 @@ template void avg_pool2d_forward(CpuContext&, const Pool2dGeometry&, const float
 template void avg_pool2d_forward(CpuContext&, const Pool2dGeometry&, const double*, double*);
 template void avg_pool2d_backward(CpuContext&, const Pool2dGeometry&, const float*, float*);
 template void avg_pool2d_backward(CpuContext&, const Pool2dGeometry&, const double*, double*);
+template void max_pool2d_forward(CpuContext&, const Pool2dGeometry&, const bfloat16*, bfloat16*,
+                                 std::uint8_t*);
+template void max_pool2d_backward(CpuContext&, const Pool2dGeometry&, const bfloat16*,
+                                  const std::uint8_t*, bfloat16*);
+template void avg_pool2d_forward(CpuContext&, const Pool2dGeometry&, const bfloat16*, bfloat16*);
+template void avg_pool2d_backward(CpuContext&, const Pool2dGeometry&, const bfloat16*, bfloat16*);
 
 }  // namespace shatter::kernels

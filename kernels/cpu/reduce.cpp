@@ -22,9 +22,9 @@ struct SumOf {
 
 template <class T>
 struct MaximumOf {
-  using Accumulator = T;
-  static constexpr T start = -std::numeric_limits<T>::infinity();
-  static T join(T a, T b) { return Exceeds{}(b, a) ? b : a; }
+  using Accumulator = wide_t<T>;
+  static constexpr Accumulator start = -std::numeric_limits<Accumulator>::infinity();
+  static Accumulator join(Accumulator a, Accumulator b) { return Exceeds{}(b, a) ? b : a; }
 };
 
 // n neighbouring values; sixteen running results keep the order fixed and the lanes busy.
@@ -69,9 +69,9 @@ void reduce_block(std::int64_t rows, std::int64_t columns, const T* x, std::int6
 
 // The general case: each of `outer` blocks of reduced x inner is cut into segments of rows, whose
 // results are joined in order.
-template <class Op, class T>
+template <class Op, class T, class Y>
 void reduce_segments(CpuContext& context, std::int64_t outer, std::int64_t reduced,
-                     std::int64_t inner, const T* x, std::int64_t step, T* y) {
+                     std::int64_t inner, const T* x, std::int64_t step, Y* y) {
   using A = typename Op::Accumulator;
   const std::int64_t grain = 4 * rows_per_chunk(inner);
   const std::int64_t segments = std::max<std::int64_t>(1, ceil_div(reduced, grain));
@@ -99,7 +99,7 @@ void reduce_segments(CpuContext& context, std::int64_t outer, std::int64_t reduc
       A result = partials[o * segments * inner + c];
       for (std::int64_t s = 1; s < segments; ++s)
         result = Op::join(result, partials[(o * segments + s) * inner + c]);
-      y[o * inner + c] = static_cast<T>(result);
+      y[o * inner + c] = static_cast<Y>(static_cast<wide_t<Y>>(result));
     }
 }
 
@@ -127,7 +127,7 @@ void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, c
       const T* const values = x + row * columns;
       std::int64_t best = 0;
       for (std::int64_t i = 1; i < columns; ++i)
-        if (Exceeds{}(values[i], values[best])) best = i;
+        if (Exceeds{}(wide_t<T>(values[i]), wide_t<T>(values[best]))) best = i;
       index[row] = static_cast<std::int32_t>(best);
     }
   });
@@ -141,5 +141,9 @@ template void reduce_rows(CpuContext&, std::int64_t, std::int64_t, const double*
                           double*);
 template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const float*, std::int32_t*);
 template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int32_t*);
+template void reduce(CpuContext&, ReduceOp, const ReduceGeometry&, const bfloat16*, bfloat16*);
+template void reduce_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
+                          float*);
+template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int32_t*);
 
 }  // namespace shatter::kernels

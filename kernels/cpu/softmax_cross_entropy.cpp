@@ -10,6 +10,12 @@ namespace shatter::kernels {
 
 namespace {
 
+// A result in double, rounded to the type arithmetic on T is done in and then to T.
+template <class T>
+T rounded(double value) {
+  return static_cast<T>(static_cast<wide_t<T>>(value));
+}
+
 template <class Body>
 void for_rows(CpuContext& context, std::int64_t rows, std::int64_t classes, Body body) {
   // An exponential costs about as much as sixteen plain operations.
@@ -26,8 +32,8 @@ struct RowSums {
 
 template <class T>
 RowSums row_sums(std::int64_t classes, const T* x) {
-  T maximum = x[0];
-  for (std::int64_t i = 1; i < classes; ++i) maximum = Maximum{}(maximum, x[i]);
+  wide_t<T> maximum = x[0];
+  for (std::int64_t i = 1; i < classes; ++i) maximum = Maximum{}(maximum, wide_t<T>(x[i]));
   RowSums sums{static_cast<double>(maximum), 0};
   for (std::int64_t i = 0; i < classes; ++i)
     sums.exponentials += std::exp(static_cast<double>(x[i]) - sums.maximum);
@@ -45,8 +51,7 @@ void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classe
     T* const out = y + row * classes;
     const RowSums sums = row_sums(classes, in);
     for (std::int64_t i = 0; i < classes; ++i)
-      out[i] =
-          static_cast<T>(std::exp(static_cast<double>(in[i]) - sums.maximum) / sums.exponentials);
+      out[i] = rounded<T>(std::exp(static_cast<double>(in[i]) - sums.maximum) / sums.exponentials);
   });
 }
 
@@ -59,7 +64,7 @@ void softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t class
     for (std::int64_t i = at; i < at + classes; ++i)
       sum += static_cast<double>(dy[i]) * static_cast<double>(y[i]);
     for (std::int64_t i = at; i < at + classes; ++i)
-      dx[i] = static_cast<T>(static_cast<double>(y[i]) * (static_cast<double>(dy[i]) - sum));
+      dx[i] = rounded<T>(static_cast<double>(y[i]) * (static_cast<double>(dy[i]) - sum));
   });
 }
 
@@ -73,7 +78,7 @@ void log_softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t cl
     const RowSums sums = row_sums(classes, in);
     const double log_sum = std::log(sums.exponentials);
     for (std::int64_t i = 0; i < classes; ++i)
-      out[i] = static_cast<T>(static_cast<double>(in[i]) - sums.maximum - log_sum);
+      out[i] = rounded<T>(static_cast<double>(in[i]) - sums.maximum - log_sum);
   });
 }
 
@@ -85,8 +90,7 @@ void log_softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t c
     double sum = 0;
     for (std::int64_t i = at; i < at + classes; ++i) sum += static_cast<double>(dy[i]);
     for (std::int64_t i = at; i < at + classes; ++i)
-      dx[i] =
-          static_cast<T>(static_cast<double>(dy[i]) - std::exp(static_cast<double>(y[i])) * sum);
+      dx[i] = rounded<T>(static_cast<double>(dy[i]) - std::exp(static_cast<double>(y[i])) * sum);
   });
 }
 
@@ -108,11 +112,11 @@ void softmax_cross_entropy(CpuContext& context, const CrossEntropyGeometry& g, c
     double total = -main * log_probability(label);
     if (share != 0)
       for (std::int64_t i = 0; i < classes; ++i) total -= share * log_probability(i);
-    loss[row] = static_cast<T>(total);
+    loss[row] = static_cast<wide_t<T>>(total);
     if (!gradient) return;
     for (std::int64_t i = 0; i < classes; ++i) {
       const double target = share + (i == label ? main : 0.0);
-      gradient[row * classes + i] = static_cast<T>(
+      gradient[row * classes + i] = rounded<T>(
           std::exp(static_cast<double>(x[i]) - sums.maximum) / sums.exponentials - target);
     }
   });
@@ -134,5 +138,15 @@ template void softmax_cross_entropy(CpuContext&, const CrossEntropyGeometry&, co
                                     const std::int32_t*, float*, float*);
 template void softmax_cross_entropy(CpuContext&, const CrossEntropyGeometry&, const double*,
                                     const std::int32_t*, double*, double*);
+
+template void softmax_forward(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, bfloat16*);
+template void softmax_backward(CpuContext&, std::int64_t, std::int64_t, const bfloat16*,
+                               const bfloat16*, bfloat16*);
+template void log_softmax_forward(CpuContext&, std::int64_t, std::int64_t, const bfloat16*,
+                                  bfloat16*);
+template void log_softmax_backward(CpuContext&, std::int64_t, std::int64_t, const bfloat16*,
+                                   const bfloat16*, bfloat16*);
+template void softmax_cross_entropy(CpuContext&, const CrossEntropyGeometry&, const bfloat16*,
+                                    const std::int32_t*, float*, bfloat16*);
 
 }  // namespace shatter::kernels

@@ -114,7 +114,7 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   std::string why;
   if (cuda_device_count(&why) == 0) fails({"--synthetic", "--device", "cuda"}, 4, why);
   fails({"--synthetic", "--device", "cpu", "--precision", "tf32"}, 4,
-        "cpu has fp32, fp32-winograd");
+        "cpu has bf16, fp32, fp32-winograd");
   const TemporaryFolder folder;
   fails({"--quick", "--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
   fails({"--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");

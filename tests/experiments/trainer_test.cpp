@@ -277,5 +277,5 @@ TEST_CASE("Trainers of both float32 precisions take turns and keep to their own"
 TEST_CASE("A trainer refuses a precision that its device does not have") {
   CellConfig config = tiny_config();
   config.precision = "tf32";
-  CHECK(message_of([&] { make(config); }).find("it has fp32, fp32-winograd") != std::string::npos);
+  CHECK(message_of([&] { make(config); }).find("it has bf16, fp32, fp32-winograd") != std::string::npos);
 }

@@ -49,7 +49,7 @@ const std::vector<Case> all_cases{{1, 1, 0, 0},    {2, 3, 0, 0},     {33, 31, 0,
 template <class T, class Run>
 void on_devices_that_hold(const Case& c, Run run) {
   if (c.rows * c.channels < 60000)
-    on_devices<T>(run);
+    on_devices(run);
   else if constexpr (!std::is_same_v<T, bfloat16>)
     on_cpu(run);
 }
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("batch_norm of a constant channel has variance 0", "", float,
   using T = TestType;
   using A = wide_t<T>;
   const T value(0.1f);
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     T* const x = on.put(std::vector<T>(1002, value));
     for (const std::int64_t offset : {0, 3}) {  // 3 elements on, no vector is aligned
       A* const m = on.template make<A>(1);
@@ -191,7 +191,7 @@ TEMPLATE_TEST_CASE("batch_norm fused with ReLU is bitwise its unfused pair", "",
     const auto beta = random_values<A>(channels, 4);
     BatchNormGeometry plain{rows, channels}, fused{rows, channels};
     fused.relu = true;
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       const T* const in = on.put(x);
       const T* const gradient = on.put(dy);
       const A* const shift = on.put(beta);

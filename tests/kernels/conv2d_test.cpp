@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <shatter/kernels/conv2d.h>
+#include <shatter/kernels/cpu/multiversion.h>
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
 #include <shatter/kernels/error.h>
 
@@ -71,9 +72,13 @@ Problem sizes(const Conv2dGeometry& g) {
 // Whether a context has the algorithm for T.
 template <class T>
 bool has(const CpuContext&, Conv2dAlgorithm algorithm) {
-  return algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::im2col ||
-         (std::is_same_v<T, float> &&
-          (algorithm == Conv2dAlgorithm::onednn || algorithm == Conv2dAlgorithm::winograd));
+  constexpr bool is_float = std::is_same_v<T, float>;
+  switch (algorithm) {
+    case Conv2dAlgorithm::onednn:
+      return is_float || (std::is_same_v<T, bfloat16> && has_bfloat16_products());
+    case Conv2dAlgorithm::winograd: return is_float;
+    default: return algorithm == Conv2dAlgorithm::automatic || algorithm == Conv2dAlgorithm::im2col;
+  }
 }
 template <class T>
 bool has(const CudaContext&, Conv2dAlgorithm algorithm) {
@@ -180,7 +185,7 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data
   }
   const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.k, g.y_step());
   const std::int64_t y_size = size.y / g.k * g.y_step(), x_size = size.x / g.c * g.x_step();
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     if (!has<T>(on.context, algorithm)) return;
     const T* const x_there = on.put(xs);
     const T* const w_there = on.put(w);
@@ -236,16 +241,18 @@ std::vector<Conv2dGeometry> layers_of_the_paper() {
 
 }  // namespace
 
-TEST_CASE("conv2d by oneDNN agrees with the sums in every direction") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 0, Data::random);
+TEMPLATE_TEST_CASE("conv2d by oneDNN agrees with the sums in every direction", "", float,
+                   bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::onednn, 0, Data::random);
 }
 
-TEST_CASE("conv2d by oneDNN is exact on small integers") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 0, Data::integers);
+TEMPLATE_TEST_CASE("conv2d by oneDNN is exact on small integers", "", float, bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::onednn, 0, Data::integers);
 }
 
-TEST_CASE("conv2d by oneDNN reads and writes pitched images and leaves the gaps alone") {
-  for (const auto& g : cases()) compare<float>(g, Conv2dAlgorithm::onednn, 3, Data::integers);
+TEMPLATE_TEST_CASE("conv2d by oneDNN reads and writes pitched images and leaves the gaps alone", "",
+                   float, bfloat16) {
+  for (const auto& g : cases()) compare<TestType>(g, Conv2dAlgorithm::onednn, 3, Data::integers);
 }
 
 TEST_CASE("conv2d by Winograd agrees with the sums in every direction") {

@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("unary functions and their gradients agree with cmath", "", f
         value.push_back(f.value(double(x[i])));
         gradient.push_back(f.derivative(double(x[i])) * double(dy[i]));
       }
-      on_devices<T>([&](auto& on) {
+      on_devices([&](auto& on) {
         T* const in = on.put(x);
         T* const out = on.template make<T>(n);
         unary_forward(on.context, f.op, n, in, out);
@@ -78,7 +78,7 @@ TEMPLATE_TEST_CASE("unary functions and their gradients agree with cmath", "", f
 TEMPLATE_TEST_CASE("unary functions at zero, NaN and far out", "", float, double, bfloat16) {
   using T = TestType;
   const T nan(std::numeric_limits<float>::quiet_NaN());
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     const auto apply = [&](UnaryOp op, float x) {
       T* const y = on.template make<T>(1);
       unary_forward(on.context, op, 1, on.put_value(T(x)), y);
@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("binary functions broadcast over any dimensions", "", float, 
           expected.push_back(
               f(double(a[static_cast<std::size_t>(ai)]), double(b[static_cast<std::size_t>(bi)])));
         }
-        on_devices<T>([&, op = op](auto& on) {
+        on_devices([&, op = op](auto& on) {
           T* const left = on.put(a);
           T* const right = on.put(b);
           T* const y = on.template make<T>(n);
@@ -171,7 +171,7 @@ TEMPLATE_TEST_CASE("maximum and minimum keep NaN and give a on ties", "", float,
   g.shape[5] = 4;
   g.a_step[5] = g.b_step[5] = 1;
   const std::vector<T> a{nan, one, zero, minus_zero}, b{one, nan, minus_zero, zero};
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     for (const BinaryOp op : {BinaryOp::maximum, BinaryOp::minimum}) {
       T* const out = on.template make<T>(4);
       binary(on.context, op, g, on.put(a), on.put(b), out);
@@ -192,7 +192,7 @@ TEMPLATE_TEST_CASE("equal gives 1 and 0", "", float, double, bfloat16) {
   const auto a = integer_values<T>(1003, 1), b = integer_values<T>(1003, 2);
   std::vector<double> expected;
   for (std::size_t i = 0; i < a.size(); ++i) expected.push_back(a[i] == b[i]);
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     T* const y = on.template make<T>(1003);
     binary(on.context, BinaryOp::equal, g, on.put(a), on.put(b), y);
     REQUIRE(to_double(on.result(y)) == expected);
@@ -205,7 +205,7 @@ TEMPLATE_TEST_CASE("affine scales and shifts", "", float, double, bfloat16) {
     const auto x = integer_values<T>(n, 1);
     std::vector<double> expected;
     for (const T value : x) expected.push_back(3 * double(value) - 2);
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       T* const in = on.put(x);
       T* const y = on.template make<T>(n);
       affine(on.context, n, 3, -2, in, y);
@@ -246,7 +246,7 @@ TEMPLATE_TEST_CASE("add_rows adds into pitched rows", "", float, double, bfloat1
       const auto x = integer_values<T>(rows * columns, 1), y = integer_values<T>(rows * columns, 2);
       std::vector<double> expected;
       for (std::size_t i = 0; i < x.size(); ++i) expected.push_back(double(x[i]) + double(y[i]));
-      on_devices<T>([&](auto& on) {
+      on_devices([&](auto& on) {
         T* const sum = on.put(spread(y, columns, columns + 2 * gap));
         add_rows(on.context, rows, columns, on.put(spread(x, columns, columns + gap)),
                  columns + gap, sum, columns + 2 * gap);

@@ -43,7 +43,7 @@ void compare(const LrnGeometry& g, double size) {
     dx.push_back(double(dy[i]) * std::pow(s[i], -g.beta) - 2 * g.alpha * g.beta * xd[i] * sum);
   }
   const double length = double(2 * g.radius + 1) + 16;
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     const T* const in = on.put(x);
     T* const out = on.template make<T>(g.rows * g.channels);
     lrn_forward(on.context, g, in, out);

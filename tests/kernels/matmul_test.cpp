@@ -101,7 +101,7 @@ TEMPLATE_TEST_CASE("add_bias adds to every row, also in place", "", float, doubl
     std::vector<T> expected;
     for (std::size_t i = 0; i < x.size(); ++i)
       expected.push_back(T(wide_t<T>(x[i]) + bias[i % static_cast<std::size_t>(columns)]));
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       T* const there = on.put(x);
       T* const y = on.template make<T>(rows * columns);
       const wide_t<T>* const bias_there = on.put(bias);

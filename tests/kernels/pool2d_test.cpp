@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("max_pool2d finds values, places and gradients", "", float, d
     const auto expected = reference::max_pool2d(g.windows, g.c, to_double(x));
     const auto expected_dx =
         reference::max_pool2d_backward(g.windows, g.c, to_double(dy), expected.index);
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       T* const y = on.template make<T>(outputs(g) * g.y_step());
       auto* const index = on.template make<std::uint8_t>(outputs(g) * g.c);
       max_pool2d_forward(on.context, g, on.put(spread(x, g.c, g.x_step())), y, index);
@@ -78,7 +78,7 @@ TEMPLATE_TEST_CASE("max_pool2d lets the first NaN win and never padding", "", fl
   std::vector<T> x;
   for (const float value : {-5.0f, 1.0f, -6.0f, nan, -7.0f, nan, -8.0f, 4.0f})
     x.push_back(T(value));
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     T* const y = on.template make<T>(8);
     auto* const index = on.template make<std::uint8_t>(8);
     max_pool2d_forward(on.context, g, on.put(x), y, index);
@@ -108,7 +108,7 @@ TEMPLATE_TEST_CASE("avg_pool2d leaves padding out of the count", "", float, doub
     const auto expected = reference::avg_pool2d(g.windows, g.c, to_double(x));
     const auto expected_dx = reference::avg_pool2d_backward(g.windows, g.c, to_double(dy));
     const double length = double(g.windows.r * g.windows.s);
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       T* const y = on.template make<T>(outputs(g) * g.y_step());
       avg_pool2d_forward(on.context, g, on.put(spread(x, g.c, g.x_step())), y);
       require_close(gather(on.result(y), g.c, g.y_step()), expected, length);

@@ -127,7 +127,7 @@ TEMPLATE_TEST_CASE("dropout keeps what its formula keeps", "", float, double, bf
       // Five standard errors.
       if (n > 10000)
         REQUIRE(std::abs(kept / double(n) - (1 - p)) <= 5 * std::sqrt(p * (1 - p) / double(n)));
-      on_devices<T>([&](auto& on) {
+      on_devices([&](auto& on) {
         const auto dropped = [&](std::int64_t step) {
           T* const y = on.template make<T>(n);
           dropout(on.context, n, p, key, on.put_value(step), on.put(x), y);

@@ -96,7 +96,7 @@ TEMPLATE_TEST_CASE("reduce_rows sums pitched columns", "", float, double, bfloat
           REQUIRE(to_double(on.result(y)) == expected);
         };
         if (rows < 10000)
-          on_devices<T>(compare);
+          on_devices(compare);
         else if constexpr (!std::is_same_v<T, bfloat16>)
           on_cpu(compare);
       }
@@ -115,13 +115,13 @@ TEMPLATE_TEST_CASE("argmax_rows takes the first of the largest, and NaN over all
       expected.push_back(
           static_cast<std::int32_t>(std::max_element(begin, begin + columns) - begin));
     }
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       auto* const index = on.template make<std::int32_t>(rows);
       argmax_rows(on.context, rows, columns, on.put(x), index);
       REQUIRE(on.result(index) == expected);
     });
   }
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     for (const std::size_t at : {0u, 1u, 3u, 40u}) {
       std::vector<T> x(100, T(1.0f));
       x[5] = T(7.0f);

@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("softmax and log_softmax with their gradients", "", float, do
       log_dx.push_back(double(dy[i]) - std::exp(double(stored_log_p[i])) * sum);
     }
     const double length = double(classes);
-    on_devices<T>([&](auto& on) {
+    on_devices([&](auto& on) {
       const T* const in = on.put(x);
       const T* const gradient = on.put(dy);
       T* const y = on.template make<T>(n);
@@ -98,7 +98,7 @@ TEMPLATE_TEST_CASE("softmax_cross_entropy gives loss and gradient with label smo
         }
       }
       const CrossEntropyGeometry g{rows, classes, smoothing};
-      on_devices<T>([&](auto& on) {
+      on_devices([&](auto& on) {
         const T* const logits = on.put(x);
         const std::int32_t* const places = on.put(labels);
         auto* const alone = on.template make<wide_t<T>>(rows);
@@ -137,7 +137,7 @@ TEMPLATE_TEST_CASE("softmax and cross-entropy hold at +-1e4", "", float, double)
 
 TEMPLATE_TEST_CASE("a NaN logit makes a NaN loss", "", float, double, bfloat16) {
   using T = TestType;
-  on_devices<T>([&](auto& on) {
+  on_devices([&](auto& on) {
     for (const std::size_t at : {0u, 1u, 2u}) {
       std::vector<T> x{T(1.0f), T(2.0f), T(3.0f)};
       x[at] = T(std::numeric_limits<float>::quiet_NaN());

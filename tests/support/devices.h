@@ -176,10 +176,9 @@ void on_cuda(Run run) {
 /// Calls run(on) with an On<CpuContext> for 1, 2 and 3 threads and, where the build has CUDA and
 /// the machine a GPU (or the build emulates one), with an On<CudaContext>: in emulation for each
 /// thread order, on a GPU twice. Requires equal bits of all result()s within a backend.
-/// T is what the kernels are tested with: bfloat16 lives on CUDA alone.
-template <class T = float, class Run>
+template <class Run>
 void on_devices(Run run) {
-  if constexpr (!std::is_same_v<T, bfloat16>) on_cpu(run);
+  on_cpu(run);
   on_cuda(run);
 }
 
