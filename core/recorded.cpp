@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <shatter/kernels/profile.h>
+
 namespace shatter {
 
 Recorded::Recorded(Device device, std::function<void()> work, bool capture)
@@ -10,9 +12,9 @@ Recorded::Recorded(Device device, std::function<void()> work, bool capture)
 
 void Recorded::operator()() {
   if constexpr (built_with_cuda) {
-    if (capture_ && warm_ && !graph_)
+    if (capture_ && warm_ && !graph_ && !profiling())
       graph_ = std::make_shared<CudaGraph>(cuda_context(device_.index()), work_);
-    if (graph_) {
+    if (graph_ && !profiling()) {
       graph_->replay();
       return;
     }

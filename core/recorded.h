@@ -10,7 +10,8 @@ namespace shatter {
 
 /// Runs the same work over and over. On a CUDA device the first call runs it (so that libraries
 /// make their plans), the second records it (CudaGraph) and replays it, as do all later ones: no op
-/// of it is looked at again. On the CPU, and with capture off, every call runs it.
+/// of it is looked at again. On the CPU, with capture off, and while a profile is on
+/// (kernels/profile.h), every call runs it.
 ///
 /// The work must do the same every time: what differs from call to call lies in tensors that it
 /// reads, and nothing of it looks at a value on the host. Those tensors must outlive this object.

@@ -10,6 +10,12 @@ namespace shatter::kernels {
 
 enum class UnaryOp { negate, exp, log, sqrt, square, abs, relu, sigmoid, tanh };
 
+constexpr const char* name_of(UnaryOp op) {
+  constexpr const char* names[] = {"negate", "exp",  "log",     "sqrt", "square",
+                                   "abs",    "relu", "sigmoid", "tanh"};
+  return names[static_cast<int>(op)];
+}
+
 /// y = f(x), packed, in place allowed. relu keeps NaN. T: float, double,
 /// bfloat16.
 template <class T>
@@ -27,6 +33,12 @@ void unary_backward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x
                     const T* dy, T* dx);
 
 enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum, equal };
+
+constexpr const char* name_of(BinaryOp op) {
+  constexpr const char* names[] = {"add",     "subtract", "multiply", "divide",
+                                   "maximum", "minimum",  "equal"};
+  return names[static_cast<int>(op)];
+}
 
 /// y has `shape`, packed; a step is the distance in elements along that dimension, 0 where the
 /// operand is broadcast. Unused leading dimensions have size 1.

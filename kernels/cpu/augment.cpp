@@ -7,6 +7,7 @@
 #include <shatter/kernels/augment_math.h>
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/functions.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -153,6 +154,7 @@ template <class Source>
 void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
              const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
              const Source* x, float* y) {
+  const ProfileScope scope(context, "augment", augment_work<Source>(g, batch));
   check_augment(g);
   const std::int64_t image = g.h * g.w * g.c;
   const std::int64_t output = g.crop_h * g.crop_w * (g.y_pitch ? g.y_pitch : g.c);
@@ -180,6 +182,7 @@ void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
 
 void gather_labels(CpuContext& context, const BatchPosition* position, std::int64_t batch,
                    const std::int64_t* index, const std::int32_t* labels, std::int32_t* y) {
+  const ProfileScope scope(context, "gather_labels", gather_labels_work(batch));
   context.parallel_for(batch, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) y[i] = labels[index[position->first + i]];
   });

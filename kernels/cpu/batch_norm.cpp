@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <shatter/kernels/batch_norm.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -64,6 +65,7 @@ void sum_rows(CpuContext& context, const BatchNormGeometry& g, double* total, Ad
 template <class T>
 void batch_norm_statistics(CpuContext& context, const BatchNormGeometry& g, const T* x,
                            wide_t<T>* mean, wide_t<T>* variance) {
+  const ProfileScope scope(context, "batch_norm_statistics", batch_norm_statistics_work<T>(g));
   const Workspace<double> total(2 * g.channels);
   // Sums are of x less the first row: no cancellation where the mean is large.
   sum_rows(context, g, total.data(), [=](std::int64_t begin, std::int64_t end, double* sums) {
@@ -108,6 +110,7 @@ template <class T>
 void batch_norm_forward(CpuContext& context, const BatchNormGeometry& g, double epsilon, const T* x,
                         const wide_t<T>* mean, const wide_t<T>* variance, const wide_t<T>* gamma,
                         const wide_t<T>* beta, T* y) {
+  const ProfileScope scope(context, "batch_norm_forward", batch_norm_forward_work<T>(g));
   const Scales<wide_t<T>> scales(g.channels, epsilon, variance, gamma, beta);
   const auto rows = [&](auto relu) {
     context.parallel_for(
@@ -227,6 +230,7 @@ void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double
                          const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
                          const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
                          wide_t<T>* dbeta) {
+  const ProfileScope scope(context, "batch_norm_backward", batch_norm_backward_work<T>(g));
   const Scales<wide_t<T>> scales(g.channels, epsilon, variance, gamma, beta);
   if (g.relu)
     backward<true>(context, g, scales, x, dy, mean, dx, dgamma, dbeta);
@@ -235,8 +239,9 @@ void batch_norm_backward(CpuContext& context, const BatchNormGeometry& g, double
 }
 
 template <class T>
-void running_average(CpuContext&, std::int64_t n, double decay, double scale, const T* batch,
-                     T* running) {
+void running_average(CpuContext& context, std::int64_t n, double decay, double scale,
+                     const T* batch, T* running) {
+  const ProfileScope scope(context, "running_average", elementwise_work<T>(n, 3, 3));
   for (std::int64_t i = 0; i < n; ++i)
     running[i] = static_cast<T>(decay * static_cast<double>(running[i]) +
                                 (1 - decay) * scale * static_cast<double>(batch[i]));

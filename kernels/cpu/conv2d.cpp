@@ -4,6 +4,7 @@
 
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/error.h>
+#include <shatter/kernels/work.h>
 
 #include "conv2d_onednn.h"
 #include "conv2d_winograd.h"
@@ -185,6 +186,8 @@ void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, co
         y[i * g.y_step() + k] = static_cast<T>(bias ? bias[k] : 0);
     return;
   }
+  const ProfileScope scope(context, "conv2d_forward", conv2d_work(g, sizeof(T), sizeof(T)),
+                           name_of(algorithm));
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_forward_winograd(context, g, x, w, bias, y);
@@ -203,6 +206,8 @@ void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T*
       std::fill_n(dx + i * g.x_step(), g.c, T(0));
     return;
   }
+  const ProfileScope scope(context, "conv2d_backward_data", conv2d_work(g, sizeof(T), sizeof(T)),
+                           name_of(algorithm));
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_backward_data_winograd(context, g, dy, w, dx);
@@ -220,6 +225,8 @@ void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const 
     std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
     return;
   }
+  const ProfileScope scope(context, "conv2d_backward_weight",
+                           conv2d_work(g, sizeof(T), sizeof(wide_t<T>)), name_of(algorithm));
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::winograd)
       return conv2d_backward_weight_winograd(context, g, x, dy, dw);

@@ -3,6 +3,7 @@
 
 #include <shatter/kernels/dropout.h>
 #include <shatter/kernels/types.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -50,6 +51,7 @@ void uniform_lanes(const RandomKey& key, std::uint32_t first, std::uint32_t bloc
 template <class T>
 void dropout(CpuContext& context, std::int64_t n, double p, const RandomKey& key,
              const std::int64_t* step, const T* x, T* y) {
+  const ProfileScope scope(context, "dropout", elementwise_work<T>(n, 1, 2));
   // The least float not below p, so that comparing floats is comparing with p itself.
   float least = static_cast<float>(p);
   if (static_cast<double>(least) < p) least = std::nextafter(least, 2.0f);

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include <shatter/kernels/elementwise_dispatch.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -80,6 +81,7 @@ void binary_range(const BroadcastGeometry& g, std::int64_t begin, std::int64_t e
 
 template <class T>
 void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, T* y) {
+  const ProfileScope scope(context, "unary_forward", elementwise_work<T>(n, 1, 2), name_of(op));
   with_function(op, [&](auto f) {
     for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
@@ -91,6 +93,7 @@ void unary_forward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, 
 template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx) {
+  const ProfileScope scope(context, "unary_backward", elementwise_work<T>(n, 2, 3), name_of(op));
   with_function(op, [&](auto f) {
     for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
@@ -103,6 +106,7 @@ void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x,
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y) {
+  const ProfileScope scope(context, "binary", binary_work<T>(g), name_of(op));
   const BroadcastGeometry merged = coalesce(g);
   with_function(op, [&](auto f) {
     for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
@@ -116,6 +120,7 @@ void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const 
 template <class T>
 void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
             T* y) {
+  const ProfileScope scope(context, "affine", elementwise_work<T>(n, 2, 2));
   for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
     SHATTER_INDEPENDENT
     for (std::int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(scale * x[i] + shift);
@@ -125,6 +130,7 @@ void affine(CpuContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shif
 template <class T>
 void copy_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                std::int64_t x_step, T* y, std::int64_t y_step) {
+  const ProfileScope scope(context, "copy_rows", elementwise_work<T>(rows * columns, 0, 2));
   if (rows <= 0 || columns <= 0) return;
   if (x_step == columns && y_step == columns)
     return context.parallel_for(
@@ -141,6 +147,7 @@ void copy_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, con
 template <class T>
 void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               std::int64_t x_step, T* y, std::int64_t y_step) {
+  const ProfileScope scope(context, "add_rows", elementwise_work<T>(rows * columns, 1, 3));
   if (x_step == columns && y_step == columns)
     return for_ranges(context, rows * columns, [=](std::int64_t begin, std::int64_t end) {
       SHATTER_INDEPENDENT
@@ -157,12 +164,14 @@ void add_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, cons
 
 template <class T>
 void fill(CpuContext& context, std::int64_t n, T value, T* y) {
+  const ProfileScope scope(context, "fill", elementwise_work<T>(n, 0, 1));
   for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) y[i] = value;
   });
 }
 
 void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DType to, void* y) {
+  const ProfileScope scope(context, "convert", convert_work(n, from, to));
   with_type(from, [&](auto source) {
     with_type(to, [&](auto target) {
       using From = decltype(source);
@@ -179,6 +188,7 @@ void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DTy
 template <class T>
 void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
              T* y) {
+  const ProfileScope scope(context, "permute", permute_work(rank, shape, sizeof(T)));
   const BroadcastGeometry g = permuted(rank, shape, order);
   for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
     binary_range(g, begin, end, x, x, y, [](T value, T) { return value; });

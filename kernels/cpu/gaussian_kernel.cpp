@@ -1,6 +1,7 @@
 // The Gaussian kernel matrix.
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/gaussian_kernel.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -10,6 +11,8 @@ namespace shatter::kernels {
 template <class T>
 void row_squared_norms(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                        T* norms) {
+  const ProfileScope scope(context, "row_squared_norms",
+                           rows_work<T>(rows, columns, 2, rows, sizeof(T)));
   context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
     multiversion([=] {
       for (std::int64_t row = begin; row < end; ++row) {
@@ -29,6 +32,7 @@ void row_squared_norms(CpuContext& context, std::int64_t rows, std::int64_t colu
 template <class T>
 void gaussian_kernel(CpuContext& context, const GaussianKernelGeometry& g, const T* a_norms,
                      const T* b_norms, T* k) {
+  const ProfileScope scope(context, "gaussian_kernel", gaussian_kernel_work<T>(g));
   // An exponential costs about as much as sixteen plain operations.
   context.parallel_for(
       g.m, rows_per_chunk(16 * g.n),

@@ -2,6 +2,7 @@
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/lrn.h>
 #include <shatter/kernels/types.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -37,6 +38,7 @@ void square_row(const T* x, std::int64_t channels, wide_t<T>* y) {
 
 template <class T>
 void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "lrn_forward", lrn_forward_work<T>(g));
   context.parallel_for(
       g.rows, rows_per_chunk(g.channels * 4), [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);
@@ -61,6 +63,7 @@ void lrn_forward(CpuContext& context, const LrnGeometry& g, const T* x, T* y) {
 
 template <class T>
 void lrn_backward(CpuContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx) {
+  const ProfileScope scope(context, "lrn_backward", lrn_backward_work<T>(g));
   context.parallel_for(
       g.rows, rows_per_chunk(g.channels * 8), [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t channels = g.channels, radius = std::min(g.radius, g.channels);

@@ -7,6 +7,7 @@
 
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/matmul.h>
+#include <shatter/kernels/work.h>
 
 #include "gemm.h"
 #include "multiversion.h"
@@ -185,6 +186,7 @@ void multiply(CpuContext& context, const MatmulGeometry& packed, wide_t<T> alpha
               const T* b, wide_t<T> beta, wide_t<T>* c) {
   const MatmulGeometry g = with_steps(packed);
   if (g.m <= 0 || g.n <= 0) return;
+  const ProfileScope scope(context, "matmul", matmul_work<T, wide_t<T>>(g, beta != 0));
   if (g.k <= 0) return scale(g, beta, c);
   for_tiles(context, g,
             [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
@@ -207,6 +209,7 @@ void matmul(CpuContext& context, const MatmulGeometry& packed, float alpha, cons
             const bfloat16* b, float beta, bfloat16* c) {
   const MatmulGeometry g = with_steps(packed);
   if (g.m <= 0 || g.n <= 0) return;
+  const ProfileScope scope(context, "matmul", matmul_work<bfloat16>(g, beta != 0));
   if (g.k <= 0) return scale(g, beta, c);
   for_tiles(context, g,
             [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
@@ -235,6 +238,7 @@ void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfl
 template <class T>
 void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               const wide_t<T>* bias, T* y) {
+  const ProfileScope scope(context, "add_bias", add_bias_work<T>(rows, columns));
   context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
     multiversion([=] {
       for (std::int64_t row = begin; row < end; ++row) {

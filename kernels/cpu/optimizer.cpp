@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <shatter/kernels/optimizer.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -31,6 +32,7 @@ template <class T>
 void sgd_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
                 const double* learning_rate, const std::int32_t* stopped, double momentum,
                 bool nesterov) {
+  const ProfileScope scope(context, "sgd_update", sgd_work(tensors, nesterov));
   if (stopped && *stopped) return;
   for_tensors(
       context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
@@ -63,6 +65,7 @@ template <class T>
 void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
                     const double* learning_rate, const std::int32_t* stopped, double decay,
                     double momentum, double epsilon) {
+  const ProfileScope scope(context, "rmsprop_update", rmsprop_work(tensors));
   if (stopped && *stopped) return;
   for_tensors(
       context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {

@@ -6,6 +6,7 @@
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/pool2d.h>
 #include <shatter/kernels/types.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "wide_rows.h"
@@ -52,6 +53,7 @@ void for_output_rows(CpuContext& context, const Pool2dGeometry& g, Body body) {
 template <class T>
 void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y,
                         std::uint8_t* index) {
+  const ProfileScope scope(context, "max_pool2d_forward", pool2d_work<T>(g, true, 1));
   const Windows win = g.windows;
   check(win.r * win.s <= 255, "max_pool2d: a window of ", win.r, " x ", win.s,
         " has more than 255 places");
@@ -106,6 +108,7 @@ void max_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
 template <class T>
 void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy,
                          const std::uint8_t* index, T* dx) {
+  const ProfileScope scope(context, "max_pool2d_backward", pool2d_work<T>(g, false, 1));
   const Windows win = g.windows;
   // Windows overlap within an image only. Every place of a window is visited and the chosen one
   // selected: more work than scattering, but it vectorises.
@@ -146,6 +149,7 @@ void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
 
 template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "avg_pool2d_forward", pool2d_work<T>(g, true, 0));
   using W = wide_t<T>;
   const Windows win = g.windows;
   for_output_rows(context, g,
@@ -178,6 +182,7 @@ void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
 
 template <class T>
 void avg_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy, T* dx) {
+  const ProfileScope scope(context, "avg_pool2d_backward", pool2d_work<T>(g, true, 0));
   const Windows win = g.windows;
   context.parallel(win.n, [=, &g](std::int64_t n) {
     using W = wide_t<T>;

@@ -1,6 +1,7 @@
 // Arrays of random numbers.
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/random.h>
+#include <shatter/kernels/work.h>
 
 #include "workspace.h"
 
@@ -9,6 +10,7 @@ namespace shatter::kernels {
 template <class T>
 void fill_uniform(CpuContext& context, const RandomKey& key, std::int64_t n, double low,
                   double high, T* y) {
+  const ProfileScope scope(context, "fill_uniform", elementwise_work<T>(n, 0, 1));
   context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t at = begin; at < end; at += 4) {
       const Words4 words = random_words(key, static_cast<std::uint32_t>(at / 4));
@@ -23,6 +25,7 @@ void fill_uniform(CpuContext& context, const RandomKey& key, std::int64_t n, dou
 template <class T>
 void fill_normal(CpuContext& context, const RandomKey& key, std::int64_t n, double mean,
                  double deviation, T* y) {
+  const ProfileScope scope(context, "fill_normal", elementwise_work<T>(n, 0, 1));
   context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t at = begin; at < end; at += 2) {
       const NormalPair pair = normal_pair(random_words(key, static_cast<std::uint32_t>(at / 2)));

@@ -4,6 +4,7 @@
 
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/reduce.h>
+#include <shatter/kernels/work.h>
 
 #include "multiversion.h"
 #include "workspace.h"
@@ -107,6 +108,7 @@ void reduce_segments(CpuContext& context, std::int64_t outer, std::int64_t reduc
 
 template <class T>
 void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "reduce", reduce_work<T>(g));
   if (op == ReduceOp::sum)
     reduce_segments<SumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
   else
@@ -116,12 +118,16 @@ void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* 
 template <class T>
 void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int64_t x_step, wide_t<T>* y) {
+  const ProfileScope scope(context, "reduce_rows",
+                           rows_work<T>(rows, columns, 1, columns, sizeof(wide_t<T>)));
   reduce_segments<SumOf<T>>(context, 1, rows, columns, x, x_step, y);
 }
 
 template <class T>
 void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int32_t* index) {
+  const ProfileScope scope(context, "argmax_rows",
+                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int32_t)));
   context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* const values = x + row * columns;

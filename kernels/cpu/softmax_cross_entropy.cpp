@@ -3,6 +3,7 @@
 
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/softmax_cross_entropy.h>
+#include <shatter/kernels/work.h>
 
 #include "workspace.h"
 
@@ -45,6 +46,7 @@ RowSums row_sums(std::int64_t classes, const T* x) {
 template <class T>
 void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                      T* y) {
+  const ProfileScope scope(context, "softmax_forward", elementwise_work<T>(rows * classes, 5, 2));
   if (classes <= 0) return;
   for_rows(context, rows, classes, [=](std::int64_t row) {
     const T* const in = x + row * classes;
@@ -58,6 +60,7 @@ void softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classe
 template <class T>
 void softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                       const T* dy, T* dx) {
+  const ProfileScope scope(context, "softmax_backward", elementwise_work<T>(rows * classes, 4, 3));
   for_rows(context, rows, classes, [=](std::int64_t row) {
     const std::int64_t at = row * classes;
     double sum = 0;
@@ -71,6 +74,8 @@ void softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t class
 template <class T>
 void log_softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                          T* y) {
+  const ProfileScope scope(context, "log_softmax_forward",
+                           elementwise_work<T>(rows * classes, 5, 2));
   if (classes <= 0) return;
   for_rows(context, rows, classes, [=](std::int64_t row) {
     const T* const in = x + row * classes;
@@ -85,6 +90,8 @@ void log_softmax_forward(CpuContext& context, std::int64_t rows, std::int64_t cl
 template <class T>
 void log_softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                           const T* dy, T* dx) {
+  const ProfileScope scope(context, "log_softmax_backward",
+                           elementwise_work<T>(rows * classes, 4, 3));
   for_rows(context, rows, classes, [=](std::int64_t row) {
     const std::int64_t at = row * classes;
     double sum = 0;
@@ -97,6 +104,8 @@ void log_softmax_backward(CpuContext& context, std::int64_t rows, std::int64_t c
 template <class T>
 void softmax_cross_entropy(CpuContext& context, const CrossEntropyGeometry& g, const T* logits,
                            const std::int32_t* labels, wide_t<T>* loss, T* gradient) {
+  const ProfileScope scope(context, "softmax_cross_entropy",
+                           cross_entropy_work<T>(g, gradient != nullptr));
   if (g.classes <= 0) return;
   const std::int64_t classes = g.classes;
   const double share = g.label_smoothing / static_cast<double>(classes);

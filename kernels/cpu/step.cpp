@@ -4,19 +4,22 @@
 
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/step.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 
 template <class T>
-void check_loss(CpuContext&, const T* mean_loss, std::int32_t* stopped) {
+void check_loss(CpuContext& context, const T* mean_loss, std::int32_t* stopped) {
+  const ProfileScope scope(context, "check_loss", elementwise_work<T>(1, 0, 1));
   if (!std::isfinite(*mean_loss)) *stopped = 1;
 }
 
 template <class T>
-void finish_step(CpuContext&, const StepState& state, std::int64_t batch, std::int64_t classes,
-                 const T* logits, const std::int32_t* labels, const T* mean_loss,
-                 const std::int64_t* order, const std::uint8_t* is_true, StepCounts* counts,
-                 double* losses, std::int64_t ring) {
+void finish_step(CpuContext& context, const StepState& state, std::int64_t batch,
+                 std::int64_t classes, const T* logits, const std::int32_t* labels,
+                 const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
+                 StepCounts* counts, double* losses, std::int64_t ring) {
+  const ProfileScope scope(context, "finish_step", finish_step_work<T>(batch, classes));
   if (*state.stopped) return;
   const auto loss = static_cast<double>(*mean_loss);
   counts->loss += loss * static_cast<double>(batch);

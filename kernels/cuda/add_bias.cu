@@ -1,6 +1,7 @@
 // The bias of a matrix product on CUDA.
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/matmul.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -25,6 +26,7 @@ struct AddBias {
 template <class T>
 void add_bias(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               const wide_t<T>* bias, T* y) {
+  const ProfileScope scope(context, "add_bias", add_bias_work<T>(rows, columns));
   constexpr int width = vector_width<T>;
   launch_vectors<width>(context, "add_bias", rows * columns,
                         columns % width == 0 && vectors_at<width>(x, y),

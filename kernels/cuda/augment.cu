@@ -3,6 +3,7 @@
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/functions.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -184,6 +185,7 @@ template <class Source>
 void augment(CudaContext& context, const AugmentGeometry& g, std::uint64_t seed,
              const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
              const Source* x, float* y) {
+  const ProfileScope scope(context, "augment", augment_work<Source>(g, batch));
   check_augment(g);
   if (g.crop_h * g.crop_w * (g.y_pitch ? g.y_pitch : g.c) == 0) return;
   const LaunchShape shape{dim3(static_cast<unsigned>(batch)), dim3(threads_per_block)};
@@ -198,6 +200,7 @@ void augment(CudaContext& context, const AugmentGeometry& g, std::uint64_t seed,
 
 void gather_labels(CudaContext& context, const BatchPosition* position, std::int64_t batch,
                    const std::int64_t* index, const std::int32_t* labels, std::int32_t* y) {
+  const ProfileScope scope(context, "gather_labels", gather_labels_work(batch));
   launch(context, "gather_labels", one_thread_each(batch), gather, position, batch, index, labels,
          y);
 }

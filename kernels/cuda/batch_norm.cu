@@ -12,6 +12,7 @@
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/functions.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -415,6 +416,7 @@ struct RunningAverage {
 template <class T>
 void batch_norm_statistics(CudaContext& context, const BatchNormGeometry& g, const T* x,
                            wide_t<T>* mean, wide_t<T>* variance) {
+  const ProfileScope scope(context, "batch_norm_statistics", batch_norm_statistics_work<T>(g));
   with_width<T>(
       g,
       [&](auto constant) {
@@ -434,6 +436,7 @@ template <class T>
 void batch_norm_forward(CudaContext& context, const BatchNormGeometry& g, double epsilon,
                         const T* x, const wide_t<T>* mean, const wide_t<T>* variance,
                         const wide_t<T>* gamma, const wide_t<T>* beta, T* y) {
+  const ProfileScope scope(context, "batch_norm_forward", batch_norm_forward_work<T>(g));
   using A = wide_t<T>;
   const ChannelArrays<A> arrays{mean, variance, gamma, beta, static_cast<A>(epsilon)};
   with_width<T>(
@@ -453,6 +456,7 @@ void batch_norm_backward(CudaContext& context, const BatchNormGeometry& g, doubl
                          const T* x, const T* dy, const wide_t<T>* mean, const wide_t<T>* variance,
                          const wide_t<T>* gamma, const wide_t<T>* beta, T* dx, wide_t<T>* dgamma,
                          wide_t<T>* dbeta) {
+  const ProfileScope scope(context, "batch_norm_backward", batch_norm_backward_work<T>(g));
   using A = wide_t<T>;
   const ChannelArrays<A> arrays{mean, variance, gamma, beta, static_cast<A>(epsilon)};
   if (g.relu)
@@ -464,6 +468,7 @@ void batch_norm_backward(CudaContext& context, const BatchNormGeometry& g, doubl
 template <class T>
 void running_average(CudaContext& context, std::int64_t n, double decay, double scale,
                      const T* batch, T* running) {
+  const ProfileScope scope(context, "running_average", elementwise_work<T>(n, 3, 3));
   launch_vectors<1>(context, "running_average", n, false,
                     RunningAverage<T>{decay, scale, batch, running});
 }

@@ -59,6 +59,9 @@ class CudaContext {
   bool tf32() const noexcept;
   void set_tf32(bool allowed) noexcept;
 
+  /// Whether a CudaGraph is recording what is given to the context.
+  bool recording() const noexcept;
+
   /// Counts launches since construction, replayed graphs included.
   std::int64_t launches() const noexcept;
 

@@ -4,6 +4,7 @@
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
 #include <shatter/kernels/cuda/launch.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -68,6 +69,8 @@ void conv2d_forward(CudaContext& context, const Conv2dGeometry& g, const T* x, c
   const Windows& win = g.windows;
   if (empty(g))
     return fill(context, "conv2d_forward", output_pixels(win), g.k, g.y_step(), bias, y);
+  const ProfileScope scope(context, "conv2d_forward", conv2d_work(g, sizeof(T), sizeof(T)),
+                           name_of(algorithm));
   if constexpr (on_tensor_cores<T>) {
     if (algorithm == Conv2dAlgorithm::cudnn) return conv2d_forward_cudnn(context, g, x, w, bias, y);
     if (algorithm == Conv2dAlgorithm::implicit_gemm)
@@ -84,6 +87,8 @@ void conv2d_backward_data(CudaContext& context, const Conv2dGeometry& g, const T
   if (empty(g))
     return fill<T>(context, "conv2d_backward_data", win.n * win.h * win.w, g.c, g.x_step(), nullptr,
                    dx);
+  const ProfileScope scope(context, "conv2d_backward_data", conv2d_work(g, sizeof(T), sizeof(T)),
+                           name_of(algorithm));
   if constexpr (on_tensor_cores<T>) {
     if (algorithm == Conv2dAlgorithm::cudnn)
       return conv2d_backward_data_cudnn(context, g, dy, w, dx);
@@ -101,6 +106,8 @@ void conv2d_backward_weight(CudaContext& context, const Conv2dGeometry& g, const
   if (empty(g))
     return fill<wide_t<T>>(context, "conv2d_backward_weight", g.k, win.r * win.s * g.c,
                            win.r * win.s * g.c, nullptr, dw);
+  const ProfileScope scope(context, "conv2d_backward_weight",
+                           conv2d_work(g, sizeof(T), sizeof(wide_t<T>)), name_of(algorithm));
   if constexpr (on_tensor_cores<T>) {
     if (algorithm == Conv2dAlgorithm::cudnn)
       return conv2d_backward_weight_cudnn(context, g, x, dy, dw);

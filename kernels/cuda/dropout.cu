@@ -3,6 +3,7 @@
 
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/dropout.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -35,6 +36,7 @@ struct Drop {
 template <class T>
 void dropout(CudaContext& context, std::int64_t n, double p, const RandomKey& key,
              const std::int64_t* step, const T* x, T* y) {
+  const ProfileScope scope(context, "dropout", elementwise_work<T>(n, 1, 2));
   // The least float not below p, so that comparing floats is comparing with p itself.
   float least = static_cast<float>(p);
   if (static_cast<double>(least) < p) least = std::nextafter(least, 2.0f);

@@ -1,6 +1,7 @@
 // Elementwise functions, broadcasting, copies, conversions and permutation on CUDA.
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/elementwise_dispatch.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -187,6 +188,7 @@ struct Permute {
 
 template <class T>
 void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, T* y) {
+  const ProfileScope scope(context, "unary_forward", elementwise_work<T>(n, 1, 2), name_of(op));
   constexpr int width = vector_width<T>;
   with_function(op, [&](auto f) {
     launch_vectors<width>(context, "unary_forward", n, vectors_at<width>(x, y),
@@ -197,6 +199,7 @@ void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x,
 template <class T>
 void unary_backward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx) {
+  const ProfileScope scope(context, "unary_backward", elementwise_work<T>(n, 2, 3), name_of(op));
   constexpr int width = vector_width<T>;
   with_function(op, [&](auto f) {
     launch_vectors<width>(context, "unary_backward", n, vectors_at<width>(x, y, dy, dx),
@@ -207,6 +210,7 @@ void unary_backward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x
 template <class T>
 void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y) {
+  const ProfileScope scope(context, "binary", binary_work<T>(g), name_of(op));
   constexpr int width = vector_width<T>;
   const BroadcastGeometry merged = coalesce(g);
   const bool vectors = merged.shape.back() % width == 0 && vectors_at<width>(y) &&
@@ -221,6 +225,7 @@ void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const
 template <class T>
 void affine(CudaContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shift, const T* x,
             T* y) {
+  const ProfileScope scope(context, "affine", elementwise_work<T>(n, 2, 2));
   constexpr int width = vector_width<T>;
   launch_vectors<width>(context, "affine", n, vectors_at<width>(x, y),
                         Affine<T>{scale, shift, x, y});
@@ -229,6 +234,7 @@ void affine(CudaContext& context, std::int64_t n, wide_t<T> scale, wide_t<T> shi
 template <class T>
 void copy_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                std::int64_t x_step, T* y, std::int64_t y_step) {
+  const ProfileScope scope(context, "copy_rows", elementwise_work<T>(rows * columns, 0, 2));
   if (rows <= 0 || columns <= 0) return;
   if (rows == 1 || (x_step == columns && y_step == columns)) {
     x_step = y_step = columns *= rows;
@@ -252,6 +258,7 @@ void copy_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, co
 template <class T>
 void add_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
               std::int64_t x_step, T* y, std::int64_t y_step) {
+  const ProfileScope scope(context, "add_rows", elementwise_work<T>(rows * columns, 1, 3));
   constexpr int width = vector_width<T>;
   launch_vectors<width>(context, "add_rows", rows * columns,
                         vectors_at<width>(x, y) && multiples<width>(columns, x_step, y_step),
@@ -260,11 +267,13 @@ void add_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, con
 
 template <class T>
 void fill(CudaContext& context, std::int64_t n, T value, T* y) {
+  const ProfileScope scope(context, "fill", elementwise_work<T>(n, 0, 1));
   constexpr int width = vector_width<T>;
   launch_vectors<width>(context, "fill", n, vectors_at<width>(y), Fill<T>{value, y});
 }
 
 void convert(CudaContext& context, std::int64_t n, DType from, const void* x, DType to, void* y) {
+  const ProfileScope scope(context, "convert", convert_work(n, from, to));
   with_type(from, [&](auto source) {
     with_type(to, [&](auto target) {
       using From = decltype(source);
@@ -281,6 +290,7 @@ void convert(CudaContext& context, std::int64_t n, DType from, const void* x, DT
 template <class T>
 void permute(CudaContext& context, int rank, const std::int64_t* shape, const int* order,
              const T* x, T* y) {
+  const ProfileScope scope(context, "permute", permute_work(rank, shape, sizeof(T)));
   const BroadcastGeometry g = permuted(rank, shape, order);
   launch_vectors<1>(context, "permute", g.size(), false, Permute<T>{g, x, y});
 }

@@ -3,6 +3,7 @@
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/gaussian_kernel.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -43,6 +44,8 @@ struct GaussianOfProducts {
 template <class T>
 void row_squared_norms(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                        T* norms) {
+  const ProfileScope scope(context, "row_squared_norms",
+                           rows_work<T>(rows, columns, 2, rows, sizeof(T)));
   launch(context, "row_squared_norms", one_thread_each(32 * rows), squared_norm<T>, rows, columns,
          x, norms);
 }
@@ -50,6 +53,7 @@ void row_squared_norms(CudaContext& context, std::int64_t rows, std::int64_t col
 template <class T>
 void gaussian_kernel(CudaContext& context, const GaussianKernelGeometry& g, const T* a_norms,
                      const T* b_norms, T* k) {
+  const ProfileScope scope(context, "gaussian_kernel", gaussian_kernel_work<T>(g));
   constexpr int width = vector_width<T>;
   launch_vectors<width>(context, "gaussian_kernel", g.m * g.n,
                         g.n % width == 0 && vectors_at<width>(k),

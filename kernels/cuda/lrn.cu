@@ -6,6 +6,7 @@
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/lrn.h>
 #include <shatter/kernels/types.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -101,12 +102,14 @@ LaunchShape shape_of(const Lrn<A>& lrn, std::size_t arrays) {
 
 template <class T>
 void lrn_forward(CudaContext& context, const LrnGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "lrn_forward", lrn_forward_work<T>(g));
   const Lrn<wide_t<T>> lrn(g);
   launch(context, "lrn_forward", shape_of(lrn, 1), forward<T>, lrn, x, y);
 }
 
 template <class T>
 void lrn_backward(CudaContext& context, const LrnGeometry& g, const T* x, const T* dy, T* dx) {
+  const ProfileScope scope(context, "lrn_backward", lrn_backward_work<T>(g));
   const Lrn<wide_t<T>> lrn(g);
   launch(context, "lrn_backward", shape_of(lrn, 3), backward<T>, lrn,
          static_cast<wide_t<T>>(2 * g.alpha * g.beta), x, dy, dx);

@@ -4,6 +4,7 @@
 
 #include <shatter/kernels/cuda/vector.h>
 #include <shatter/kernels/optimizer.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -128,6 +129,7 @@ template <class T>
 void sgd_update(CudaContext& context, std::span<const UpdateTensor<T>> tensors,
                 const double* learning_rate, const std::int32_t* stopped, double momentum,
                 bool nesterov) {
+  const ProfileScope scope(context, "sgd_update", sgd_work(tensors, nesterov));
   for_lists(tensors, [&](const LaunchShape& shape, const TensorList<T>& list) {
     launch(context, "sgd_update", shape, sgd<T>, list, learning_rate, stopped,
            static_cast<T>(momentum), nesterov);
@@ -138,6 +140,7 @@ template <class T>
 void rmsprop_update(CudaContext& context, std::span<const UpdateTensor<T>> tensors,
                     const double* learning_rate, const std::int32_t* stopped, double decay,
                     double momentum, double epsilon) {
+  const ProfileScope scope(context, "rmsprop_update", rmsprop_work(tensors));
   for_lists(tensors, [&](const LaunchShape& shape, const TensorList<T>& list) {
     launch(context, "rmsprop_update", shape, rmsprop<T>, list, learning_rate, stopped,
            static_cast<T>(decay), static_cast<T>(1 - decay), static_cast<T>(momentum),

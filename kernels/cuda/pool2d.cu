@@ -6,6 +6,7 @@
 #include <shatter/kernels/error.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/pool2d.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -189,6 +190,7 @@ void with_width(const Pool2dGeometry& g, const T* x, const T* y, const std::uint
 template <class T>
 void max_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y,
                         std::uint8_t* index) {
+  const ProfileScope scope(context, "max_pool2d_forward", pool2d_work<T>(g, true, 1));
   const Windows& win = g.windows;
   check(win.r * win.s <= 255, "max_pool2d: a window of ", win.r, " x ", win.s,
         " has more than 255 places");
@@ -202,6 +204,7 @@ void max_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* 
 template <class T>
 void max_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T* dy,
                          const std::uint8_t* index, T* dx) {
+  const ProfileScope scope(context, "max_pool2d_backward", pool2d_work<T>(g, false, 1));
   with_width(g, dx, dy, index, [&](auto width) {
     const Pool pool(g, width);
     launch(context, "max_pool2d_backward", one_thread_each(pool.inputs()),
@@ -211,6 +214,7 @@ void max_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T*
 
 template <class T>
 void avg_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "avg_pool2d_forward", pool2d_work<T>(g, true, 0));
   with_width(g, x, y, nullptr, [&](auto width) {
     const Pool pool(g, width);
     launch(context, "avg_pool2d_forward", one_thread_each(pool.outputs()),
@@ -220,6 +224,7 @@ void avg_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* 
 
 template <class T>
 void avg_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T* dy, T* dx) {
+  const ProfileScope scope(context, "avg_pool2d_backward", pool2d_work<T>(g, true, 0));
   with_width(g, dx, dy, nullptr, [&](auto width) {
     const Pool pool(g, width);
     launch(context, "avg_pool2d_backward", one_thread_each(pool.inputs()),

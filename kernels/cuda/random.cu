@@ -2,6 +2,7 @@
 #include <shatter/kernels/cuda/launch.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/random.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -33,12 +34,14 @@ __global__ void normal(RandomKey key, std::int64_t n, double mean, double deviat
 template <class T>
 void fill_uniform(CudaContext& context, const RandomKey& key, std::int64_t n, double low,
                   double high, T* y) {
+  const ProfileScope scope(context, "fill_uniform", elementwise_work<T>(n, 0, 1));
   launch(context, "fill_uniform", one_thread_each((n + 3) / 4), uniform<T>, key, n, low, high, y);
 }
 
 template <class T>
 void fill_normal(CudaContext& context, const RandomKey& key, std::int64_t n, double mean,
                  double deviation, T* y) {
+  const ProfileScope scope(context, "fill_normal", elementwise_work<T>(n, 0, 1));
   launch(context, "fill_normal", one_thread_each((n + 1) / 2), normal<T>, key, n, mean, deviation,
          y);
 }

@@ -6,6 +6,7 @@
 #include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/reduce.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -153,6 +154,7 @@ __global__ void argmax_row(std::int64_t rows, std::int64_t columns, const T* x,
 
 template <class T>
 void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y) {
+  const ProfileScope scope(context, "reduce", reduce_work<T>(g));
   if (op == ReduceOp::sum)
     reduce_columns<SumOf>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
   else
@@ -162,12 +164,16 @@ void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T*
 template <class T>
 void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int64_t x_step, wide_t<T>* y) {
+  const ProfileScope scope(context, "reduce_rows",
+                           rows_work<T>(rows, columns, 1, columns, sizeof(wide_t<T>)));
   reduce_columns<SumOf>(context, 1, rows, columns, x, x_step, y);
 }
 
 template <class T>
 void argmax_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int32_t* index) {
+  const ProfileScope scope(context, "argmax_rows",
+                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int32_t)));
   launch(context, "argmax_rows", one_thread_each(rows * 32), argmax_row<T>, rows, columns, x,
          index);
 }

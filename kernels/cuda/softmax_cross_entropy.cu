@@ -6,6 +6,7 @@
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/softmax_cross_entropy.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -135,6 +136,7 @@ LaunchShape one_warp_each(std::int64_t rows, std::int64_t classes) {
 template <class T>
 void softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                      T* y) {
+  const ProfileScope scope(context, "softmax_forward", elementwise_work<T>(rows * classes, 5, 2));
   launch(context, "softmax_forward", one_warp_each(rows, classes), softmax_row<T>, rows, classes, x,
          y);
 }
@@ -142,6 +144,7 @@ void softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t class
 template <class T>
 void softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                       const T* dy, T* dx) {
+  const ProfileScope scope(context, "softmax_backward", elementwise_work<T>(rows * classes, 4, 3));
   launch(context, "softmax_backward", one_warp_each(rows, classes), softmax_gradient<T>, rows,
          classes, y, dy, dx);
 }
@@ -149,6 +152,8 @@ void softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t clas
 template <class T>
 void log_softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* x,
                          T* y) {
+  const ProfileScope scope(context, "log_softmax_forward",
+                           elementwise_work<T>(rows * classes, 5, 2));
   launch(context, "log_softmax_forward", one_warp_each(rows, classes), log_softmax_row<T>, rows,
          classes, x, y);
 }
@@ -156,6 +161,8 @@ void log_softmax_forward(CudaContext& context, std::int64_t rows, std::int64_t c
 template <class T>
 void log_softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t classes, const T* y,
                           const T* dy, T* dx) {
+  const ProfileScope scope(context, "log_softmax_backward",
+                           elementwise_work<T>(rows * classes, 4, 3));
   launch(context, "log_softmax_backward", one_warp_each(rows, classes), log_softmax_gradient<T>,
          rows, classes, y, dy, dx);
 }
@@ -163,6 +170,8 @@ void log_softmax_backward(CudaContext& context, std::int64_t rows, std::int64_t 
 template <class T>
 void softmax_cross_entropy(CudaContext& context, const CrossEntropyGeometry& g, const T* logits,
                            const std::int32_t* labels, wide_t<T>* loss, T* gradient) {
+  const ProfileScope scope(context, "softmax_cross_entropy",
+                           cross_entropy_work<T>(g, gradient != nullptr));
   launch(context, "softmax_cross_entropy", one_warp_each(g.rows, g.classes), cross_entropy_row<T>,
          g, logits, labels, loss, gradient);
 }

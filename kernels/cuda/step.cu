@@ -4,6 +4,7 @@
 #include <shatter/kernels/cuda/launch.h>
 #include <shatter/kernels/functions.h>
 #include <shatter/kernels/step.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -55,6 +56,7 @@ __global__ void finish(StepState state, std::int64_t batch, std::int64_t classes
 
 template <class T>
 void check_loss(CudaContext& context, const T* mean_loss, std::int32_t* stopped) {
+  const ProfileScope scope(context, "check_loss", elementwise_work<T>(1, 0, 1));
   launch(context, "check_loss", {dim3(1), dim3(1)}, check<T>, mean_loss, stopped);
 }
 
@@ -63,6 +65,7 @@ void finish_step(CudaContext& context, const StepState& state, std::int64_t batc
                  std::int64_t classes, const T* logits, const std::int32_t* labels,
                  const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
                  StepCounts* counts, double* losses, std::int64_t ring) {
+  const ProfileScope scope(context, "finish_step", finish_step_work<T>(batch, classes));
   launch(context, "finish_step", {dim3(1), dim3(threads_per_block)}, finish<T>, state, batch,
          classes, logits, labels, mean_loss, order, is_true, counts, losses, ring);
 }

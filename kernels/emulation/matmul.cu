@@ -1,6 +1,7 @@
 // Matrix products in emulation, where there is no cuBLAS: tiles through shared memory.
 #include <shatter/kernels/cuda/launch.h>
 #include <shatter/kernels/matmul.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -43,6 +44,7 @@ template <class T, class Result>
 void multiply(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, const T* a,
               const T* b, wide_t<T> beta, Result* c) {
   if (g.m <= 0 || g.n <= 0) return;
+  const ProfileScope scope(context, "matmul", matmul_work<T, Result>(g, beta != 0));
   const auto view = [](bool transposed, std::int64_t ld, std::int64_t rows,
                        std::int64_t columns) -> View {
     if (transposed) return {1, ld ? ld : rows};

@@ -194,6 +194,9 @@ bool CudaContext::tf32() const noexcept {
 void CudaContext::set_tf32(bool allowed) noexcept {
   impl_->tf32 = allowed;
 }
+bool CudaContext::recording() const noexcept {
+  return impl_->recording;
+}
 std::int64_t CudaContext::launches() const noexcept {
   return impl_->launches;
 }

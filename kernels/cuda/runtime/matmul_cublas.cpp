@@ -5,6 +5,7 @@
 
 #include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/matmul.h>
+#include <shatter/kernels/work.h>
 
 #include "check.h"
 
@@ -82,6 +83,7 @@ template <class In, class Out>
 void multiply(CudaContext& context, const MatmulGeometry& g, wide_t<Out> alpha, const In* a,
               const In* b, wide_t<Out> beta, Out* c) {
   if (g.m <= 0 || g.n <= 0) return;
+  const ProfileScope scope(context, "matmul", matmul_work<In, Out>(g, beta != 0));
   const std::int64_t lda = g.lda ? g.lda : g.transpose_a ? g.m : g.k;
   const std::int64_t ldb = g.ldb ? g.ldb : g.transpose_b ? g.k : g.n;
   const std::int64_t ldc = g.ldc ? g.ldc : g.n;
