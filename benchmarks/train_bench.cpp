@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <shatter/core/random.h>
+#include <shatter/experiments/harness/profile_table.h>
 #include <shatter/experiments/harness/trainer.h>
 #include <shatter/experiments/harness/version.h>
 #include <shatter/experiments/models/models.h>
@@ -27,7 +28,7 @@ struct Options {
   std::int64_t batch = 128, images = 12800;
   double seconds = 5;
   int threads = 0;
-  bool eager = false;
+  bool eager = false, profile = false;
 };
 
 /// Random images under random labels: the arithmetic of a step does not depend on their values.
@@ -84,7 +85,8 @@ struct Measured {
   std::vector<double> step_seconds;  ///< sorted; on a GPU means of groups of steps
   double wall_seconds = 0;           ///< of all steps and the beginnings of epochs
   std::int64_t steps = 0;
-  Memory start, before, after;  ///< without a model, after the first steps, at the end
+  Memory start, before, after;   ///< without a model, after the first steps, at the end
+  experiments::Profile profile;  ///< of the same steps, where it is asked for
   double quantile(double q) const {
     return step_seconds[std::size_t(q * double(step_seconds.size() - 1) + 0.5)];
   }
@@ -119,6 +121,8 @@ Measured measure(const std::string& name, const Options& options, Device device)
   while (device.is_cuda() && trainer.epoch() < 3) advance();
 
   result.before = memory_of(device);
+  reset_profile();
+  enable_profile(options.profile);
   const double start = now();
   while (result.step_seconds.size() < 5 || now() - start < options.seconds) {
     const double begin = now();
@@ -127,9 +131,27 @@ Measured measure(const std::string& name, const Options& options, Device device)
     result.steps += steps;
   }
   result.wall_seconds = now() - start;
+  enable_profile(false);
+  result.profile = {profile_rows(), result.wall_seconds, profile_kernels_at_once()};
   result.after = memory_of(device);
   std::sort(result.step_seconds.begin(), result.step_seconds.end());
   return result;
+}
+
+/// Of a step: calls, milliseconds, operations and bytes.
+nlohmann::json profile_json(const Measured& m) {
+  const auto steps = double(m.steps);
+  nlohmann::json rows = nlohmann::json::array();
+  for (const ProfileRow& r : m.profile.rows) {
+    rows.push_back({{"kernel", r.name},
+                    {"calls", double(r.calls) / steps},
+                    {"ms", 1e3 * r.seconds / steps},
+                    {"flop", double(r.work.flop) / steps},
+                    {"bytes", double(r.work.bytes) / steps}});
+  }
+  return {{"ms", 1e3 * m.profile.base() / steps},
+          {"outside_kernels_ms", 1e3 * m.profile.outside_kernels() / steps},
+          {"kernels", rows}};
 }
 
 nlohmann::json row(const std::string& name, const Options& options, Device device,
@@ -137,22 +159,24 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
   const auto per_step = [&](std::int64_t after, std::int64_t before) {
     return double(after - before) / double(m.steps);
   };
-  return {{"model", name},
-          {"device", device.name()},
-          {"batch", options.batch},
-          {"precision", options.precision},
-          {"threads", device.is_cpu() ? cpu_context().threads() : 0},
-          {"captured", device.is_cuda() && !options.eager},
-          {"ms", m.quantile(0.5) * 1e3},
-          {"ms_p10", m.quantile(0.1) * 1e3},
-          {"ms_p90", m.quantile(0.9) * 1e3},
-          {"images_per_second", double(options.batch) / m.quantile(0.5)},
-          {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
-          {"memory_bytes", m.after.bytes},
-          {"step_memory_bytes", m.after.peak - m.start.peak},
-          {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
-          {"launches_per_step", per_step(m.after.launches, m.before.launches)},
-          {"commit", experiments::build_info().commit}};
+  nlohmann::json row = {
+      {"model", name},
+      {"device", device.name()},
+      {"batch", options.batch},
+      {"precision", options.precision},
+      {"threads", device.is_cpu() ? cpu_context().threads() : 0},
+      {"captured", device.is_cuda() && !options.eager},
+      {"ms", m.quantile(0.5) * 1e3},
+      {"ms_p10", m.quantile(0.1) * 1e3},
+      {"ms_p90", m.quantile(0.9) * 1e3},
+      {"images_per_second", double(options.batch) / m.quantile(0.5)},
+      {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
+      {"memory_bytes", m.after.bytes},
+      {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
+      {"launches_per_step", per_step(m.after.launches, m.before.launches)},
+      {"commit", experiments::build_info().commit}};
+  if (options.profile) row["profile"] = profile_json(m);
+  return row;
 }
 
 void print(const nlohmann::json& r) {
@@ -184,8 +208,11 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds, "time for each model")->capture_default_str();
   app.add_option("--threads", options.threads, "CPU threads, 0: all cores")->capture_default_str();
   app.add_flag("--eager", options.eager, "on a GPU: no recorded steps");
+  app.add_flag("--profile", options.profile,
+               "where a step's time goes, by kernel; on a GPU without recorded steps");
   app.add_option("--json", options.json, "add one line of JSON per model to this file");
   CLI11_PARSE(app, argc, argv);
+  options.eager |= options.profile;
   if (options.models.empty()) {
     for (const auto& recipe : experiments::recipes()) options.models.push_back(recipe.name);
   }
@@ -199,8 +226,12 @@ int main(int argc, char** argv) {
                 "images/s", "MiB", "allocs/step", "launches");
     for (const std::string& name : options.models) {
       cpu_release_cache();
-      const nlohmann::json result = row(name, options, device, measure(name, options, device));
+      const Measured measured = measure(name, options, device);
+      const nlohmann::json result = row(name, options, device, measured);
       print(result);
+      if (options.profile) {
+        std::printf("%s\n", profile_table(measured.profile, measured.steps).c_str());
+      }
       if (!options.json.empty()) std::ofstream(options.json, std::ios::app) << result << "\n";
     }
   } catch (const Error& error) {

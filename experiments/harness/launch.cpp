@@ -9,6 +9,7 @@
 #include <shatter/core/file.h>
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/interrupt.h>
+#include <shatter/experiments/harness/profile_table.h>
 #include <shatter/experiments/harness/report.h>
 
 namespace shatter::experiments {
@@ -26,6 +27,22 @@ std::string cpu_name() {
   return "CPU";
 }
 
+/// With a profile of the work, said on stderr.
+int profiled(const std::function<int()>& work) {
+  struct On {
+    On() {
+      reset_profile();
+      enable_profile(true);
+    }
+    ~On() { enable_profile(false); }
+  };
+  const On on;
+  const Stopwatch watch;
+  const int status = work();
+  std::cerr << profile_table({profile_rows(), watch.seconds(), profile_kernels_at_once()});
+  return status;
+}
+
 }  // namespace
 
 int launch(const ProgramInfo& program, int argc, const char* const* argv,
@@ -37,7 +54,9 @@ int launch(const ProgramInfo& program, int argc, const char* const* argv,
       (*parsed.exit_code == exit_done ? std::cout : std::cerr) << parsed.text;
       return *parsed.exit_code;
     }
-    return body(parsed.options, command_line(program.name, arguments));
+    const std::string command = command_line(program.name, arguments);
+    const auto work = [&] { return body(parsed.options, command); };
+    return parsed.options.profile ? profiled(work) : work();
   } catch (const Error& error) {
     std::cerr << program.name << ": " << error.what() << "\n";
     return exit_code(error.kind());

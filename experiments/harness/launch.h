@@ -13,7 +13,8 @@
 namespace shatter::experiments {
 
 /// Parses the options, prints --help and --version, and calls `body` with them and the command line
-/// as typed; its exit code, or that of what it threw, said on stderr.
+/// as typed; its exit code, or that of what it threw, said on stderr. With --profile the profile of
+/// a body that returned goes there too.
 int launch(const ProgramInfo& program, int argc, const char* const* argv,
            const std::function<int(const Options&, const std::string& command)>& body);
 

@@ -159,6 +159,9 @@ void Parser::add_output() {
                         {"none", ProgressMode::none}},
                        "on stderr [auto: bar on a terminal, else plain]")
       ->group(group);
+  app.add_flag("--profile", options.profile,
+               "where the time went, by kernel, on stderr; a GPU's steps are not recorded")
+      ->group(group);
   app.add_flag("--check", options.check, "exit 6 unless every row is in its accepted range")
       ->group(group);
   app.add_option("--report", options.report, "train nothing: tables of the results kept in DIR")

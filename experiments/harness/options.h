@@ -41,6 +41,7 @@ struct Options {
   bool check = false;
   ProgressMode progress = ProgressMode::automatic;
   bool fail_fast = false;
+  bool profile = false;          ///< where the time goes, by kernel, on stderr
   std::filesystem::path keep;    ///< kept results: read as done, added to when a cell finishes
   std::filesystem::path report;  ///< train nothing, make the tables of the results kept there
   std::filesystem::path into;    ///< with report: the document whose marked section is replaced

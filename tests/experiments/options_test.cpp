@@ -39,7 +39,7 @@ TEST_CASE("No arguments mean the defaults") {
   CHECK(o.checkpoint_every.seconds == 60);
   CHECK(o.format == Format::markdown);
   CHECK(o.progress == ProgressMode::automatic);
-  CHECK(!(o.quick || o.synthetic || o.dry_run || o.check || o.fail_fast));
+  CHECK(!(o.quick || o.synthetic || o.dry_run || o.check || o.fail_fast || o.profile));
 }
 
 TEST_CASE("Every option reaches its member") {
@@ -81,6 +81,7 @@ TEST_CASE("Every option reaches its member") {
                                       "--progress",
                                       "plain",
                                       "--fail-fast",
+                                      "--profile",
                                       "--keep",
                                       "k",
                                       "--report",
@@ -102,7 +103,7 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.train_size == 1000);
   CHECK(o.test_size == 100);
   CHECK(o.rows == "mlp-*,*/random");
-  CHECK((o.quick && o.synthetic && o.dry_run && o.check && o.fail_fast));
+  CHECK((o.quick && o.synthetic && o.dry_run && o.check && o.fail_fast && o.profile));
   CHECK(!o.resume);
   CHECK(o.checkpoint_every.steps == 200);
   CHECK(o.checkpoint_every.seconds == 0);
