@@ -12,6 +12,8 @@
 #include <shatter/kernels/context.h>
 #include <shatter/kernels/error.h>
 
+#include "multiversion.h"
+
 namespace shatter {
 
 namespace {
@@ -121,6 +123,7 @@ struct CpuContext::Impl {
 
 CpuContext::CpuContext(int threads) : impl_(std::make_unique<Impl>()) {
   check(threads >= 0, "CpuContext: ", threads, " threads; give 0 (all usable cores) or more");
+  kernels::instruction_set();  // before any kernel calls oneDNN
   impl_->threads = threads ? threads : usable_cores();
   impl_->workers.reserve(static_cast<std::size_t>(impl_->threads - 1));
   for (int i = 1; i < impl_->threads; ++i)
