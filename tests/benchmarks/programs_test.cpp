@@ -1,8 +1,11 @@
 // The real conv_bench and kernel_bench: exit codes, messages, rows. Sizes and times are tiny.
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
+
+#include <shatter/kernels/cpu/multiversion.h>
 
 #include "tests/experiments/process.h"
 
@@ -31,7 +34,8 @@ std::vector<nlohmann::json> rows_of(const std::filesystem::path& path) {
 TEST_CASE("conv_bench prints a table, a summary, and rows of JSON with every column") {
   const TemporaryFolder folder;
   const std::string path = (folder / "rows.json").string();
-  const Finished run = quick(conv_bench, {"--shape", "2,8,7,3,5,3,3,2,same", "--json", path});
+  const Finished run =
+      quick(conv_bench, {"--shape", "2,8,7,3,5,3,3,2,same", "--type", "float32", "--json", path});
   INFO(run.err);
   REQUIRE(run.status == 0);
   CHECK(contains(run.out, "provider"));
@@ -112,9 +116,23 @@ TEST_CASE("conv_bench leaves no data gradient of the images, and takes its filte
   CHECK(some.out == "edge/1x7/fwd/float32/cpu/im2col\nedge/1x7/fwd/float64/cpu/im2col\n");
 }
 
+TEST_CASE("conv_bench measures every algorithm that the processor has for a layer") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  const Finished run = quick(conv_bench, {"--shape", "2,8,7,16,16,3,3,1,same", "--json", path});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  std::map<std::string, std::set<std::string>> providers;
+  for (const nlohmann::json& row : rows_of(path)) providers[row["in"]].insert(row["provider"]);
+  CHECK(providers["float32"] == std::set<std::string>{"im2col", "onednn", "winograd"});
+  CHECK(providers["bfloat16"] == (shatter::kernels::has_bfloat16_products()
+                                      ? std::set<std::string>{"im2col", "onednn"}
+                                      : std::set<std::string>{"im2col"}));
+}
+
 TEST_CASE("conv_bench fails on a wrong result") {
   const Finished run = quick(conv_bench, {"--shape", "1,4,4,2,2,3,3,1,1", "--dir", "fwd",
-                                          "--falsify", "--filter", "im2col"});
+                                          "--falsify", "--filter", "float32/cpu/im2col"});
   CHECK(run.status == 1);
   CHECK(contains(run.err, "WRONG"));
   CHECK(contains(run.err, "1 wrong results"));
