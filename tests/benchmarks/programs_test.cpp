@@ -1,4 +1,5 @@
-// The real conv_bench and kernel_bench: exit codes, messages, rows. Sizes and times are tiny.
+// The real benchmarks: exit codes, messages, rows. Sizes and times are tiny.
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -214,4 +215,28 @@ TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing devi
     CHECK(help.status == 0);
     CHECK(contains(help.out, "--filter"));
   }
+}
+
+TEST_CASE("train_bench profiles a step: its kernels, their work, and all of its time") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  const Finished run = run_program(
+      SHATTER_TRAIN_BENCH, {"--model", "mlp-1x512", "--device", "cpu", "--threads", "1", "--batch",
+                            "8", "--images", "64", "--seconds", "0", "--profile", "--json", path});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(contains(run.out, "ms/step"));
+  CHECK(contains(run.out, "outside kernels"));
+  const nlohmann::json profile = rows_of(path).at(0)["profile"];
+  double ms = profile["outside_kernels_ms"];
+  CHECK(ms > 0);
+  nlohmann::json product;
+  for (const nlohmann::json& row : profile["kernels"]) {
+    ms += row["ms"].get<double>();
+    if (row["kernel"] == "matmul") product = row;
+  }
+  CHECK(std::abs(ms - profile["ms"].get<double>()) <= 1e-9 * ms);
+  // Two layers forward and their weights' gradients, and the second one's input's.
+  CHECK(product["calls"] == 5);
+  CHECK(product["flop"] == 2. * 8 * 512 * (2 * 28 * 28 * 3 + 3 * 10));
 }
