@@ -78,6 +78,7 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   number("--train-size", "train_size", options.train_size);
   number("--test-size", "test_size", options.test_size);
   number("--epochs", "epochs", options.epochs);
+  number("--evaluate-every", "evaluate_every", options.evaluate_every);
   number("--batch", "batch", options.batch);
   for (const auto& [key, value] : options.set) {
     set_parameter(selected, "--set " + key + "=" + value, key, value);

@@ -87,6 +87,9 @@ void Parser::add_what() {
       ->option_text("K")
       ->group(group);
   number("--epochs", options.epochs, "epochs instead of the row's own")->group(group);
+  number("--evaluate-every", options.evaluate_every,
+         "epochs between evaluations instead of the row's own; the last epoch always has one")
+      ->group(group);
   number("--batch", options.batch, "batch size instead of the row's own")->group(group);
   number("--train-size", options.train_size, "the first N training images, marked reduced")
       ->group(group);

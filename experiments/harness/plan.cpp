@@ -15,6 +15,7 @@ namespace {
 CellConfig configured(const Row& row, const Options& options) {
   CellConfig config = options.quick ? row.quick : row.full;
   config.epochs = options.epochs.value_or(config.epochs);
+  config.evaluate_every = options.evaluate_every.value_or(config.evaluate_every);
   config.batch = options.batch.value_or(config.batch);
   config.dataset.train_size = options.train_size.value_or(config.dataset.train_size);
   config.dataset.test_size = options.test_size.value_or(config.dataset.test_size);

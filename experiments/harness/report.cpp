@@ -46,6 +46,7 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   std::string line = program.info.name;
   if (mark.starts_with("quick")) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
+  if (config.precision != "fp32") line += " --precision " + config.precision;
   if (mark.starts_with("reduced")) {
     const auto add = [&](const char* option, std::int64_t value, std::int64_t usual) {
       if (value != usual) line += std::string(" ") + option + " " + std::to_string(value);
@@ -53,6 +54,7 @@ std::string command(const TableProgram& program, const std::string& mark, const 
     add("--train-size", config.dataset.train_size, row.full.dataset.train_size);
     add("--test-size", config.dataset.test_size, row.full.dataset.test_size);
     add("--epochs", config.epochs, row.full.epochs);
+    add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
     add("--batch", config.batch, row.full.batch);
   }
   line += " --device " + config.device + " --seeds " + std::to_string(seeds);

@@ -58,6 +58,8 @@ TEST_CASE("Every option reaches its member") {
                                       "5",
                                       "--epochs",
                                       "7",
+                                      "--evaluate-every",
+                                      "3",
                                       "--batch",
                                       "64",
                                       "--train-size",
@@ -99,6 +101,7 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.seed == 18446744073709551615u);
   CHECK(o.seeds == 5);
   CHECK(o.epochs == 7);
+  CHECK(o.evaluate_every == 3);
   CHECK(o.batch == 64);
   CHECK(o.train_size == 1000);
   CHECK(o.test_size == 100);
