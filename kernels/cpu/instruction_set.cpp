@@ -24,10 +24,15 @@ bool has_amx_without_palette() {
 }
 #endif
 
+bool is_set(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value && *value;
+}
+
 // Before anything else asks oneDNN, which takes the first answer for good.
 unsigned allowed_sets() {
 #if defined(__x86_64__)
-  const bool chosen = std::getenv("ONEDNN_MAX_CPU_ISA") || std::getenv("DNNL_MAX_CPU_ISA");
+  const bool chosen = is_set("ONEDNN_MAX_CPU_ISA") || is_set("DNNL_MAX_CPU_ISA");
   if (!chosen && has_amx_without_palette()) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16);
 #endif
   return static_cast<unsigned>(dnnl_get_effective_cpu_isa());

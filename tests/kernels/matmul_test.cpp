@@ -47,10 +47,7 @@ void compare(MatmulGeometry g, wide_t<T> alpha, wide_t<T> beta, std::int64_t gap
     matmul(on.context, g, alpha, on.put(as), on.put(bs), beta, there);
     require_close(gather(on.result(there), g.n, c_step), expected, double(g.k));
   };
-  if constexpr (std::is_same_v<T, bfloat16>)
-    on_cuda(run);
-  else
-    on_devices(run);
+  on_devices(run);
 }
 
 template <class T>
