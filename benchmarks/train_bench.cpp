@@ -172,6 +172,7 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
       {"images_per_second", double(options.batch) / m.quantile(0.5)},
       {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
       {"memory_bytes", m.after.bytes},
+      {"step_memory_bytes", m.after.peak - m.start.peak},
       {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
       {"launches_per_step", per_step(m.after.launches, m.before.launches)},
       {"commit", experiments::build_info().commit}};
