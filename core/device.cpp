@@ -11,6 +11,17 @@ int cuda_device_count(std::string* why) {
   return 0;
 }
 
+OwnContext::OwnContext(Device device) {
+  if constexpr (built_with_cuda) {
+    struct Held {
+      explicit Held(int index) : context(index), guard(context) {}
+      CudaContext context;
+      CudaContextGuard guard;
+    };
+    if (device.is_cuda()) held_ = std::make_shared<Held>(device.index());
+  }
+}
+
 Device Device::best() {
   return cuda_available() ? cuda(0) : cpu();
 }

@@ -1,6 +1,7 @@
 // Devices: where a tensor's memory lies and its kernels run.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -50,6 +51,19 @@ int cuda_device_count(std::string* why = nullptr);
 inline bool cuda_available() {
   return cuda_device_count() > 0;
 }
+
+/// While it lives, the calling thread works on `device` in a context of its own: on a CUDA device
+/// with its own stream, memory, recorded graphs and plans. On the CPU it changes nothing. What ran
+/// in it must be destroyed before it, tensors excepted.
+class OwnContext {
+ public:
+  explicit OwnContext(Device device);
+  OwnContext(const OwnContext&) = delete;
+  OwnContext& operator=(const OwnContext&) = delete;
+
+ private:
+  std::shared_ptr<void> held_;
+};
 
 /// Calls f with the context of `device`; overload resolution on it picks the backend's kernel.
 template <class F>

@@ -5,6 +5,7 @@
 
 #include <shatter/core/autograd.h>
 #include <shatter/core/dispatch.h>
+#include <shatter/kernels/caching_allocator.h>
 #include <shatter/kernels/elementwise.h>
 
 namespace shatter {
@@ -14,20 +15,17 @@ Storage::Storage(Device device, std::size_t bytes) : device_(device), bytes_(byt
     if constexpr (std::is_same_v<Context, CpuContext>) {
       data_ = static_cast<std::byte*>(cpu_allocate(bytes));
     } else {
-      context_ = &context;
+      allocator_ = context.allocator();
       data_ = static_cast<std::byte*>(context.allocate(bytes));
     }
   });
 }
 
 Storage::~Storage() {
-  if constexpr (built_with_cuda) {
-    if (context_) {
-      context_->free(data_, bytes_);
-      return;
-    }
-  }
-  cpu_free(data_, bytes_);
+  if (allocator_)
+    allocator_->free(data_, bytes_);
+  else
+    cpu_free(data_, bytes_);
 }
 
 namespace {

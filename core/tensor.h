@@ -14,7 +14,8 @@ namespace shatter {
 
 struct Node;
 
-/// Reference-counted memory of one device, from its caching allocator.
+/// Reference-counted memory of one device, from its caching allocator; on a CUDA device from that
+/// of the thread's context, which it may outlive.
 class Storage {
  public:
   Storage(Device device, std::size_t bytes);
@@ -29,7 +30,7 @@ class Storage {
  private:
   Device device_;
   std::size_t bytes_;
-  CudaContext* context_ = nullptr;  // that the memory came from
+  std::shared_ptr<CachingAllocator> allocator_;  // of the CUDA context that was asked
   std::byte* data_;
 };
 

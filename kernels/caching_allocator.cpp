@@ -80,6 +80,12 @@ void CachingAllocator::release() {
   release_common();
 }
 
+void CachingAllocator::close() {
+  const std::lock_guard lock(mutex_);
+  keeps_blocks_ = false;
+  release_common();
+}
+
 void CachingAllocator::begin_pool(std::shared_ptr<Pool> pool) {
   const std::lock_guard lock(mutex_);
   current_ = std::move(pool);

@@ -48,6 +48,8 @@ class CachingAllocator {
   AllocatorStatistics statistics() const;
   /// Gives the blocks kept in the common pool back.
   void release();
+  /// The same, and blocks still in use go straight back to the source when they are freed.
+  void close();
 
   /// Blocks are taken from `pool` until end_pool(); one pool at a time.
   void begin_pool(std::shared_ptr<Pool> pool);

@@ -173,6 +173,8 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
   if (!folder) return {.status = Outcome::Status::busy, .finished = {}, .message = {}};
   if (!settings.resume) folder->start_over();
   if (!folder->has_result()) {
+    // Of the run's own, so that runs at once share no stream, and none the plans of another.
+    const OwnContext context(settings.device);
     Session session(cell, settings, *folder);
     if (!session.train())
       return {.status = Outcome::Status::interrupted, .finished = {}, .message = {}};

@@ -10,6 +10,8 @@
 
 namespace shatter {
 
+class CachingAllocator;
+
 struct CudaProperties {
   std::string name;          ///< of the GPU; "emulated" in emulation
   int major = 0, minor = 0;  ///< compute capability
@@ -20,7 +22,9 @@ struct CudaProperties {
 };
 
 /// Everything given to one context runs in the order it was given, later than the call returns. One
-/// thread at a time. Calls throw Error (device) with what the driver said; a kernel's own fault is
+/// thread at a time; several threads train at once on a context each. Work of different contexts is
+/// not ordered: one may touch another's memory, or free what another has used, once that other was
+/// waited for. Calls throw Error (device) with what the driver said; a kernel's own fault is
 /// reported by a later call, or at once and by the kernel's name with SHATTER_SYNC=1 in the
 /// environment.
 class CudaContext {
@@ -42,6 +46,9 @@ class CudaContext {
   /// what was asked for, what is in use and what is free.
   void* allocate(std::size_t bytes);
   void free(void* memory, std::size_t bytes) noexcept;
+  /// Where that memory comes from. Whoever may free memory after the context's end keeps this and
+  /// frees there; blocks go back to the driver then.
+  std::shared_ptr<CachingAllocator> allocator() const;
   AllocatorStatistics allocator_statistics() const;
   /// Returns kept memory to the driver; waits for the stream.
   void release_cache();
@@ -64,6 +71,8 @@ class CudaContext {
 
   /// Counts launches since construction, replayed graphs included.
   std::int64_t launches() const noexcept;
+  /// Counts how often the device was waited for: copies from and to the host, synchronize().
+  std::int64_t waits() const noexcept;
 
   /// State that a library behind a kernel keeps between calls (handles, plans), one object of each
   /// type State, constructed from this context on first use and destroyed before it.

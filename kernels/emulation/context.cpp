@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <new>
 #include <unordered_map>
 #include <vector>
@@ -81,6 +82,10 @@ Arena& arena() {
   return the_arena;
 }
 
+// Held by whatever changes the device's memory or runs a kernel: contexts of several threads share
+// the one device.
+std::mutex one_device;
+
 // Opens the device's addresses to the kernels of a launch.
 struct Access {
   Access() { arena().protect(PROT_READ | PROT_WRITE); }
@@ -99,10 +104,10 @@ void copy_bytes(void* to, const void* from, std::size_t bytes) {
 }
 
 // Blocks between two margins of canaries; what is handed out starts as NaN (all bits set).
-class EmulatedMemory final : public MemorySource {
+class EmulatedMemory {
  public:
-  void* obtain(std::size_t bytes) override {
-    if (in_use_ + bytes > limit) return nullptr;
+  void* obtain(std::size_t bytes) {
+    if (in_use_ + bytes > memory_bytes) return nullptr;
     std::vector<std::byte*>& list = free_[bytes];
     std::byte* block = nullptr;
     if (!list.empty()) {
@@ -116,24 +121,26 @@ class EmulatedMemory final : public MemorySource {
     in_use_ += bytes;
     return block;
   }
-  void give_back(void* block, std::size_t bytes) noexcept override {
+  void give_back(void* block, std::size_t bytes) noexcept {
     in_use_ -= bytes;
     arena().forget(static_cast<std::byte*>(block), bytes);
     free_[bytes].push_back(static_cast<std::byte*>(block));
   }
-  void lend(void* block, std::size_t bytes, std::size_t capacity) override {
-    if (recording) bytes = capacity;
+  /// of_graph: its blocks are written again by every replay, by requests of several sizes in turn,
+  /// so only what lies beyond their capacity is out of bounds.
+  void lend(void* block, std::size_t bytes, std::size_t capacity, bool of_graph) {
+    if (of_graph) bytes = capacity;
     auto* const begin = arena().view(static_cast<unsigned char*>(block));
     std::memset(begin - margin, canary, margin);
     std::memset(begin, 0xFF, bytes);
     std::memset(begin + bytes, canary, capacity - bytes + margin);
-    lent_[block] = {bytes, capacity, recording};
+    lent_[block] = {bytes, capacity, of_graph};
     auto* const address = static_cast<std::byte*>(block);
     ASAN_UNPOISON_MEMORY_REGION(address, bytes);
     ASAN_POISON_MEMORY_REGION(address - margin, margin);
     ASAN_POISON_MEMORY_REGION(address + bytes, capacity - bytes + margin);
   }
-  void take_back(void* block, std::size_t, std::size_t capacity) noexcept override {
+  void take_back(void* block, std::size_t capacity) noexcept {
     const auto lent = lent_.find(block);
     const bool of_graph = lent->second.of_graph;
     lent_.erase(lent);
@@ -154,10 +161,6 @@ class EmulatedMemory final : public MemorySource {
   }
 
   std::size_t in_use() const { return in_use_; }
-  std::size_t limit = memory_bytes;
-  /// While a graph is recorded: its blocks are written again by every replay, by requests of
-  /// several sizes in turn, so only what lies beyond their capacity is out of bounds.
-  bool recording = false;
 
  private:
   struct Size {
@@ -175,17 +178,46 @@ EmulatedMemory& memory() {
   return the_memory;
 }
 
+// The device's memory as one context uses it.
+class ContextMemory final : public MemorySource {
+ public:
+  void* obtain(std::size_t bytes) override {
+    const std::lock_guard lock(one_device);
+    return memory().obtain(bytes);
+  }
+  void give_back(void* block, std::size_t bytes) noexcept override {
+    const std::lock_guard lock(one_device);
+    memory().give_back(block, bytes);
+  }
+  void lend(void* block, std::size_t bytes, std::size_t capacity) override {
+    const std::lock_guard lock(one_device);
+    memory().lend(block, bytes, capacity, recording);
+  }
+  void take_back(void* block, std::size_t, std::size_t capacity) noexcept override {
+    const std::lock_guard lock(one_device);
+    memory().take_back(block, capacity);
+  }
+  /// While the context records a graph.
+  bool recording = false;
+};
+
+// A context's memory with the blocks it keeps. What was allocated from it keeps it alive.
+struct OwnMemory {
+  ContextMemory source;
+  CachingAllocator allocator{source, 256};
+};
+
 }  // namespace
 
 struct CudaContext::Impl {
-  CachingAllocator allocator{memory(), 256};
+  std::shared_ptr<OwnMemory> memory = std::make_shared<OwnMemory>();
   CudaProperties properties{.name = "emulated",
                             .major = 9,
                             .multiprocessors = 4,
                             .memory = memory_bytes,
                             .l2_cache = std::size_t{1} << 20};
   bool tf32 = true;
-  std::int64_t launches = 0;
+  std::int64_t launches = 0, waits = 0;
   std::vector<std::function<void()>>* recording = nullptr;
   std::map<const void*, std::shared_ptr<void>> states;
 
@@ -197,6 +229,15 @@ struct CudaContext::Impl {
   }
 };
 
+namespace {
+
+std::size_t free_bytes() {
+  const std::lock_guard lock(one_device);
+  return memory_bytes - memory().in_use();
+}
+
+}  // namespace
+
 CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>()) {
   if (device != 0)
     fail(ErrorKind::device, "device cuda:", device, ": 1 CUDA device found, an emulated one");
@@ -204,7 +245,7 @@ CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>()) {
 
 CudaContext::~CudaContext() {
   impl_->states.clear();
-  impl_->allocator.release();
+  impl_->memory->allocator.close();
 }
 
 int CudaContext::device() const noexcept {
@@ -218,20 +259,24 @@ void* CudaContext::stream() const noexcept {
 }
 
 void* CudaContext::allocate(std::size_t bytes) {
-  void* const block = impl_->allocator.allocate(bytes);
+  void* const block = impl_->memory->allocator.allocate(bytes);
   if (!block)
     fail(ErrorKind::device, "cuda:0: out of memory: ", bytes, " bytes asked for, ",
-         impl_->allocator.statistics().live_bytes, " in use, ", memory_bytes - memory().in_use(),
-         " free of ", memory_bytes, "; a smaller batch needs less");
+         impl_->memory->allocator.statistics().live_bytes, " in use, ", free_bytes(), " free of ",
+         memory_bytes, "; a smaller batch needs less");
   return block;
 }
 
 void CudaContext::free(void* block, std::size_t bytes) noexcept {
-  impl_->allocator.free(block, bytes);
+  impl_->memory->allocator.free(block, bytes);
+}
+
+std::shared_ptr<CachingAllocator> CudaContext::allocator() const {
+  return {impl_->memory, &impl_->memory->allocator};
 }
 
 AllocatorStatistics CudaContext::allocator_statistics() const {
-  return impl_->allocator.statistics();
+  return impl_->memory->allocator.statistics();
 }
 
 namespace {
@@ -244,16 +289,18 @@ void refuse_while_recording(bool recording, const char* call) {
 
 void CudaContext::release_cache() {
   refuse_while_recording(impl_->recording, "release_cache");
-  impl_->allocator.release();
+  impl_->memory->allocator.release();
 }
 
 void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) {
   refuse_while_recording(impl_->recording, "copy_from_host");
+  ++impl_->waits;
   copy_bytes(to, from, bytes);
 }
 
 void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
   refuse_while_recording(impl_->recording, "copy_to_host");
+  ++impl_->waits;
   copy_bytes(to, from, bytes);
 }
 
@@ -263,6 +310,7 @@ void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
 
 void CudaContext::synchronize() {
   refuse_while_recording(impl_->recording, "synchronize");
+  ++impl_->waits;
 }
 
 bool CudaContext::tf32() const noexcept {
@@ -277,6 +325,9 @@ bool CudaContext::recording() const noexcept {
 std::int64_t CudaContext::launches() const noexcept {
   return impl_->launches;
 }
+std::int64_t CudaContext::waits() const noexcept {
+  return impl_->waits;
+}
 
 void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
   std::shared_ptr<void>& state = impl_->states[tag];
@@ -289,6 +340,7 @@ void LaunchAccess::emulate(CudaContext& context, const char* kernel, const Launc
   CudaContext::Impl& impl = *context.impl_;
   impl.give([&impl, kernel, shape, thread = std::move(thread)] {
     ++impl.launches;
+    const std::lock_guard lock(one_device);
     const Access access;
     emulation::run_grid(kernel, shape, thread);
     memory().check_margins(kernel);
@@ -297,7 +349,7 @@ void LaunchAccess::emulate(CudaContext& context, const char* kernel, const Launc
 
 struct CudaGraph::Impl {
   explicit Impl(CudaContext& c) : context(c) {}
-  ~Impl() { context.impl_->allocator.dissolve(pool); }
+  ~Impl() { context.impl_->memory->allocator.dissolve(pool); }
   CudaContext& context;
   std::shared_ptr<CachingAllocator::Pool> pool = std::make_shared<CachingAllocator::Pool>();
   std::vector<std::function<void()>> nodes;
@@ -311,13 +363,13 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     CudaContext::Impl& owner;
     Recording(CudaContext::Impl& o, CudaGraph::Impl& graph) : owner(o) {
       owner.recording = &graph.nodes;
-      owner.allocator.begin_pool(graph.pool);
-      memory().recording = true;
+      owner.memory->allocator.begin_pool(graph.pool);
+      owner.memory->source.recording = true;
     }
     ~Recording() {
       owner.recording = nullptr;
-      owner.allocator.end_pool();
-      memory().recording = false;
+      owner.memory->allocator.end_pool();
+      owner.memory->source.recording = false;
     }
   };
   const Recording recording(owner, *impl_);

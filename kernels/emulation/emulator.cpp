@@ -294,8 +294,9 @@ void run_grid(const char* kernel, const LaunchShape& shape, const std::function<
     fail(ErrorKind::device, kernel, ": ", shape.shared_bytes, " bytes of shared memory, at most ",
          largest_shared);
 
-  static Block the_block;  // its fibers are kept from grid to grid
-  static std::vector<std::unique_ptr<Fiber>> abandoned;
+  // Its fibers are kept from grid to grid, and never change the thread they run on.
+  thread_local Block the_block;
+  thread_local std::vector<std::unique_ptr<Fiber>> abandoned;
   the_block.kernel = kernel;
   the_block.body = &thread;
   blockDim = shape.block;

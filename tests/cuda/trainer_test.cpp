@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cuda/gpu.h"
-#include "tests/experiments/tiny_run.h"
+#include "tests/cuda/tiny_net.h"
 #include "tests/support/catch.h"
 
 using namespace shatter;
@@ -14,33 +14,6 @@ using namespace shatter::experiments;
 using namespace shatter::test;
 
 namespace {
-
-/// One of everything the paper's models are made of, on 8 x 8 pixels.
-Sequential tiny_net() {
-  Branches both(Sequential(Conv2d({.in = 8, .out = 8, .kernel = 1, .bias = false}),
-                           BatchNorm2d({.channels = 8, .scale = false, .relu = true})),
-                Sequential(Conv2d({.in = 8, .out = 16, .kernel = 3, .bias = false}),
-                           BatchNorm2d({.channels = 16, .scale = false, .relu = true})));
-  return Sequential(Conv2d({.in = 3, .out = 8, .kernel = 3}), Relu(), both,
-                    MaxPool2d({.window = 3, .stride = 2}), LocalResponseNorm(), Dropout(0.25),
-                    GlobalAvgPool2d(), Linear({.in = 24, .out = 10}));
-}
-
-CellConfig config_of(const std::string& precision) {
-  CellConfig config = tiny_config();
-  config.crop = 8;
-  config.precision = precision;
-  config.device = "cuda";
-  config.learning_rate = 0.05;
-  return config;
-}
-
-TrainingTask task_of(const CellConfig& config) {
-  TrainingTask task = tiny_task(config);
-  task.model = tiny_net();
-  task.decayed = {};
-  return task;
-}
 
 struct Trace {
   std::vector<double> losses;

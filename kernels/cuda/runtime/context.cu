@@ -19,16 +19,27 @@ class DeviceMemory final : public MemorySource {
   explicit DeviceMemory(int device) : device_(device) {}
   void* obtain(std::size_t bytes) override {
     void* block = nullptr;
+    // A graph being recorded forbids cudaMalloc to its thread unless asked otherwise.
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    cudaThreadExchangeStreamCaptureMode(&mode);
     if (cudaSetDevice(device_) != cudaSuccess || cudaMalloc(&block, bytes) != cudaSuccess) {
       cudaGetLastError();  // a refusal for want of memory leaves the device usable
-      return nullptr;
+      block = nullptr;
     }
+    cudaThreadExchangeStreamCaptureMode(&mode);
     return block;
   }
   void give_back(void* block, std::size_t) noexcept override { cudaFree(block); }
 
  private:
   int device_;
+};
+
+// A context's memory with the blocks it keeps. What was allocated from it keeps it alive.
+struct OwnMemory {
+  explicit OwnMemory(int device) : source(device) {}
+  DeviceMemory source;
+  CachingAllocator allocator{source, 256};
 };
 
 // Whether SHATTER_SYNC asks to wait for each kernel.
@@ -63,14 +74,13 @@ struct CudaContext::Impl {
   int device;
   cudaStream_t stream = nullptr;
   CudaProperties properties;
-  DeviceMemory memory;
-  CachingAllocator allocator;
+  std::shared_ptr<OwnMemory> memory;
   bool tf32 = true;
   bool recording = false;
-  std::int64_t launches = 0;
+  std::int64_t launches = 0, waits = 0;
   std::map<const void*, std::shared_ptr<void>> states;
 
-  explicit Impl(int index) : device(index), memory(index), allocator(memory, 256) {}
+  explicit Impl(int index) : device(index), memory(std::make_shared<OwnMemory>(index)) {}
 
   void refuse_while_recording(const char* call) const {
     if (recording) fail(ErrorKind::device, call, ": not possible while a graph is being recorded");
@@ -122,7 +132,7 @@ CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>(device)) {
 CudaContext::~CudaContext() {
   if (impl_->stream) cudaStreamSynchronize(impl_->stream);
   impl_->states.clear();
-  impl_->allocator.release();
+  impl_->memory->allocator.close();
   if (impl_->stream) cudaStreamDestroy(impl_->stream);
 }
 
@@ -137,33 +147,38 @@ void* CudaContext::stream() const noexcept {
 }
 
 void* CudaContext::allocate(std::size_t bytes) {
-  void* const block = impl_->allocator.allocate(bytes);
+  void* const block = impl_->memory->allocator.allocate(bytes);
   if (!block) {
     std::size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     fail(ErrorKind::device, "cuda:", impl_->device, ": out of memory: ", bytes,
-         " bytes asked for, ", impl_->allocator.statistics().live_bytes, " in use, ", free,
+         " bytes asked for, ", impl_->memory->allocator.statistics().live_bytes, " in use, ", free,
          " free of ", total, "; a smaller batch needs less");
   }
   return block;
 }
 
 void CudaContext::free(void* block, std::size_t bytes) noexcept {
-  impl_->allocator.free(block, bytes);
+  impl_->memory->allocator.free(block, bytes);
+}
+
+std::shared_ptr<CachingAllocator> CudaContext::allocator() const {
+  return {impl_->memory, &impl_->memory->allocator};
 }
 
 AllocatorStatistics CudaContext::allocator_statistics() const {
-  return impl_->allocator.statistics();
+  return impl_->memory->allocator.statistics();
 }
 
 void CudaContext::release_cache() {
   synchronize();
-  impl_->allocator.release();
+  impl_->memory->allocator.release();
 }
 
 void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) {
   impl_->refuse_while_recording("copy_from_host");
   if (bytes == 0) return;
+  ++impl_->waits;
   // From pageable memory: returns once the bytes are staged.
   check_cuda("copy_from_host",
              cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, impl_->stream));
@@ -172,6 +187,7 @@ void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) 
 
 void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
   impl_->refuse_while_recording("copy_to_host");
+  ++impl_->waits;
   if (bytes)
     check_cuda("copy_to_host",
                cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, impl_->stream));
@@ -185,6 +201,7 @@ void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
 
 void CudaContext::synchronize() {
   impl_->refuse_while_recording("synchronize");
+  ++impl_->waits;
   check_cuda("synchronize", cudaStreamSynchronize(impl_->stream));
 }
 
@@ -199,6 +216,9 @@ bool CudaContext::recording() const noexcept {
 }
 std::int64_t CudaContext::launches() const noexcept {
   return impl_->launches;
+}
+std::int64_t CudaContext::waits() const noexcept {
+  return impl_->waits;
 }
 
 void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
@@ -230,10 +250,10 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   const std::int64_t before = owner.launches;
   check_cuda("CudaGraph", cudaStreamBeginCapture(owner.stream, cudaStreamCaptureModeThreadLocal));
   owner.recording = true;
-  owner.allocator.begin_pool(impl_->pool);
+  owner.memory->allocator.begin_pool(impl_->pool);
   const auto end = [&] {
     owner.recording = false;
-    owner.allocator.end_pool();
+    owner.memory->allocator.end_pool();
     return cudaStreamEndCapture(owner.stream, &impl_->graph);
   };
   try {
@@ -242,7 +262,7 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     end();
     cudaGetLastError();
     if (impl_->graph) cudaGraphDestroy(impl_->graph);
-    owner.allocator.dissolve(impl_->pool);
+    owner.memory->allocator.dissolve(impl_->pool);
     throw;
   }
   check_cuda("CudaGraph", end());
@@ -259,7 +279,7 @@ CudaGraph::~CudaGraph() {
   cudaStreamSynchronize(owner.stream);
   if (impl_->executable) cudaGraphExecDestroy(impl_->executable);
   if (impl_->graph) cudaGraphDestroy(impl_->graph);
-  owner.allocator.dissolve(impl_->pool);
+  owner.memory->allocator.dissolve(impl_->pool);
 }
 
 void CudaGraph::replay() {
