@@ -212,6 +212,16 @@ Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
   return view(shape().with(0, count), rank() == 1 ? count : pitch(), offset() + begin * item);
 }
 
+Tensor Tensor::reinterpret(DType dtype) const {
+  const auto old_size = std::int64_t(size_of(this->dtype())), size = std::int64_t(size_of(dtype));
+  check(rank() == 1 && numel() * old_size % size == 0 && offset() * old_size % size == 0,
+        "reinterpret: ", str(), " at element ", offset(), " as ", name_of(dtype));
+  const std::int64_t count = numel() * old_size / size;
+  Tensor y = view({count}, count, offset() * old_size / size);
+  y.impl_->dtype = dtype;
+  return y;
+}
+
 void Tensor::copy_from(const Tensor& source) const {
   check(source.shape() == shape(), "copy_from: source ", source.shape(), ", destination ", shape());
   if (source.device() != device()) {

@@ -103,6 +103,10 @@ class Tensor {
   /// Items begin .. begin + count of the first dimension, sharing memory. Not differentiable.
   Tensor slice_items(std::int64_t begin, std::int64_t count) const;
 
+  /// The bytes of this packed tensor of rank 1 as elements of another type; shares memory. Throws
+  /// unless they divide into such elements. Not differentiable.
+  Tensor reinterpret(DType dtype) const;
+
   /// Overwrites the elements with those of a tensor of equal shape, converting the type and
   /// crossing devices; the gradient history of this tensor is left alone.
   void copy_from(const Tensor& source) const;

@@ -45,6 +45,7 @@ json to_json(const CellConfig& config) {
   if (config.dataset.held_out > 0) object["data"]["held_out"] = config.dataset.held_out;
   if (config.flip) object["data"]["flip"] = true;
   if (config.rotation > 0) object["data"]["rotation"] = config.rotation;
+  if (config.autotune) object["autotune"] = true;
   return object;
 }
 
@@ -81,6 +82,7 @@ CellConfig cell_config(const json& source, const std::string& where) {
     source.at("seed").get_to(config.seed);
     source.at("precision").get_to(config.precision);
     source.at("device").get_to(config.device);
+    config.autotune = source.value("autotune", config.autotune);
   } catch (const json::exception& error) {
     fail(ErrorKind::data, where, ": not a run's configuration: ", error.what());
   }

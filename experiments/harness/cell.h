@@ -50,6 +50,8 @@ struct CellConfig {
   std::uint64_t seed = 1;  ///< of first weights, order and crops, by derived seeds
   std::string precision = "fp32";
   std::string device = "cpu";  ///< the kind
+  /// On a GPU the fastest convolution plans instead of cuDNN's first: they sum in another order.
+  bool autotune = false;
   StopRule stop;
   std::int64_t evaluate_every = 1;  ///< epochs between test accuracies; the last is always there
   std::vector<std::string> probes;  ///< names of further metrics of each epoch

@@ -54,7 +54,7 @@ fs::path kept_path(const fs::path& folder, const CellConfig& config) {
 json compact_result(const fs::path& folder) {
   const json environment = read_json(folder / "env.json");
   const json& sessions = environment.at("sessions");
-  return {
+  json compact = {
       {"config", read_json(folder / "config.json")},
       {"environment", sessions.empty() ? json::object() : sessions.back()},
       {"sessions", sessions.size()},
@@ -62,6 +62,8 @@ json compact_result(const fs::path& folder) {
       {"result", read_json(folder / "result.json")},
       {"curve", fs::exists(folder / "metrics.jsonl") ? curve(read_file(folder / "metrics.jsonl"))
                                                      : json::object()}};
+  if (fs::exists(folder / "plans.json")) compact["plans"] = read_json(folder / "plans.json");
+  return compact;
 }
 
 FinishedCell finished_cell(const json& compact, const std::string& where) {

@@ -275,6 +275,7 @@ int report(const MeasurementProgram& program, const Options& options) {
 int run(const MeasurementProgram& program, const Options& options, const std::string& command) {
   check(options.precision == "fp32", "--precision ", options.precision,
         ": each measurement has a precision of its own");
+  check(!options.autotune, "--autotune: ", program.info.name, " trains nothing on a GPU");
   if (!options.report.empty()) return report(program, options);
   Progress progress(std::cerr, Progress::settle(options.progress));
   const Selected selected = select(program, options, progress);

@@ -128,6 +128,9 @@ void Parser::add_how() {
       ->check(CLI::IsMember({"fp32", "fp32-winograd", "tf32", "bf16"}).description(""))
       ->option_text("P")
       ->group(group);
+  app.add_flag("--autotune", options.autotune,
+               "on a GPU measure cuDNN's plans and take the fastest; a run of its own")
+      ->group(group);
   app.add_option("--threads", options.threads, "CPU threads in all [all usable cores]")
       ->check(CLI::Range(0, 4096).description(""))
       ->option_text("N")

@@ -24,7 +24,8 @@ struct Options {
   std::filesystem::path out = ".";
   std::string device = "auto";
   std::string precision = "fp32";
-  int threads = 0;  ///< 0: all usable cores
+  bool autotune = false;  ///< measure convolution plans on a CUDA device
+  int threads = 0;        ///< 0: all usable cores
   int jobs = 1;
   std::uint64_t seed = 1;
   std::optional<int> seeds;  ///< default: 3, with quick 1

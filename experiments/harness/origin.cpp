@@ -7,12 +7,17 @@
 #include <shatter/experiments/harness/text_table.h>
 
 namespace shatter::experiments {
+
 Origin origin(const FinishedCell& cell) {
   return {.commit = cell.commit,
           .device = cell.device,
           .threads = cell.threads,
           .data = cell.config.dataset.name,
           .provenance = cell.provenance};
+}
+
+std::string precision_text(const CellConfig& config) {
+  return config.precision + (config.autotune ? ", autotuned convolutions" : "");
 }
 
 std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,

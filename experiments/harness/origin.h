@@ -15,6 +15,9 @@ struct Origin {
 };
 Origin origin(const FinishedCell& cell);
 
+/// "tf32", "tf32, autotuned convolutions".
+std::string precision_text(const CellConfig& config);
+
 /// Device, threads, commit, data set and its provenance, where the results agree or each in turn.
 std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
                                 const std::string& command);

@@ -92,6 +92,7 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
     const DataSource& source = sources.at(config.dataset.name);
     config.dataset = source.describe(config.dataset);
     config.precision = options.precision;
+    config.autotune = options.autotune;
     config.device = device.is_cpu() ? "cpu" : "cuda";
     const auto [cost, added] = costs.try_emplace(config.model + " " + config.dataset.name);
     if (added) {

@@ -24,6 +24,8 @@ Device chosen_device(const Options& options) {
   if (!known.contains(options.precision))
     fail(ErrorKind::device, "--precision ", options.precision, ": ", device.name(), " has ",
          joined(known));
+  check(!options.autotune || device.is_cuda(),
+        "--autotune: measures convolution plans of a CUDA device, and this run is on the CPU");
   return device;
 }
 
@@ -95,7 +97,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
                        .data = plan.base.front().dataset.name,
                        .provenance = plan.cells.front().cell.provenance});
   }
-  table.footer = footer(origins, options.precision, command);
+  table.footer = footer(origins, precision_text(plan.base.front()), command);
   return table;
 }
 

@@ -33,7 +33,8 @@ using Key = std::pair<int, std::string>;
 
 Key key(const Row& row, const CellConfig& config) {
   const std::string mark = marks(row, config);
-  const std::string where = config.dataset.name + " " + config.device + " " + config.precision;
+  const std::string where =
+      config.dataset.name + " " + config.device + " " + precision_text(config);
   if (mark.empty()) return {0, where};
   if (mark.starts_with("quick")) return {2, where};
   return {1, where + " " + std::to_string(config.dataset.train_size) + " images, at most " +
@@ -57,6 +58,8 @@ std::string command(const TableProgram& program, const std::string& mark, const 
     add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
     add("--batch", config.batch, row.full.batch);
   }
+  if (config.precision != "fp32") line += " --precision " + config.precision;
+  if (config.autotune) line += " --autotune";
   line += " --device " + config.device + " --seeds " + std::to_string(seeds);
   return rows.empty() ? line : line + " --rows '" + rows + "'";
 }
@@ -88,7 +91,7 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
   const bool every = table.rows.size() == program.rows.size();
   const CellConfig& config = table.rows.front().config;
   table.footer =
-      footer(all, config.precision,
+      footer(all, precision_text(config),
              command(program, mark, table.rows.front().row, config, seeds, every ? "" : rows));
   return table;
 }

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include <shatter/experiments/harness/convolution_plans.h>
 #include <shatter/experiments/harness/version.h>
 
 namespace shatter::experiments {
@@ -35,6 +36,9 @@ class Session {
       : cell_(cell),
         settings_(settings),
         folder_(folder),
+        stored_plans_(folder.plans()),
+        plans_(settings.device, cell.config.autotune, stored_plans_,
+               (folder.path() / "plans.json").string()),
         trainer_(cell.config, cell.task(cell.config), {.device = settings.device}) {}
 
   /// Empty when it was asked to stop; the state is saved then.
@@ -46,6 +50,7 @@ class Session {
   bool step();
   bool finish_epoch();
   void save();
+  void save_plans();
   bool save_is_due(bool epoch_ended) const;
   double seconds() const { return seconds_before_ + watch_.seconds(); }
   void show() const;
@@ -54,6 +59,8 @@ class Session {
   const Cell& cell_;
   const RunSettings& settings_;
   RunFolder& folder_;
+  json stored_plans_;
+  ConvolutionPlans plans_;
   Trainer trainer_;
   Stopwatch watch_;
   double seconds_before_ = 0, saved_at_ = 0;
@@ -82,6 +89,7 @@ std::optional<RunResult> Session::train() {
     }
     if (!trainer_.epoch_ended() && !step()) {
       const RunResult result = trainer_.diverged();
+      save_plans();
       folder_.finish(to_json(result), seconds());
       return result;
     }
@@ -118,7 +126,15 @@ bool Session::finish_epoch() {
   return true;
 }
 
+void Session::save_plans() {
+  json plans = plans_.all();
+  if (plans == stored_plans_) return;
+  folder_.save_plans(plans);
+  stored_plans_ = std::move(plans);
+}
+
 void Session::save() {
+  save_plans();  // first: what the state was computed with must be known with it
   folder_.save(trainer_.state(), seconds());
   saved_at_ = watch_.seconds();
   saved_ = true;
@@ -146,6 +162,7 @@ std::optional<RunResult> Session::finish() {
   if (!saved_) save();
   const auto result = trainer_.result(settings_.stop);
   if (!result) return std::nullopt;
+  save_plans();
   save_model(trainer_.model(), (folder_.path() / "model.safetensors").string());
   folder_.finish(to_json(*result), seconds());
   return result;

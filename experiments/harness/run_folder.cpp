@@ -86,7 +86,7 @@ bool RunFolder::has_result() const {
 }
 
 void RunFolder::start_over() {
-  for (const char* name : {"result.json", "timing.json", "checkpoint.safetensors",
+  for (const char* name : {"result.json", "timing.json", "checkpoint.safetensors", "plans.json",
                            "model.safetensors", "metrics.jsonl", "env.json"}) {
     fs::remove(path_ / name);
   }
@@ -160,6 +160,15 @@ std::optional<RunFolder::Saved> RunFolder::load() {
   saved.seconds = std::strtod(metadata.at("seconds").c_str(), nullptr);
   open_metrics(length);
   return saved;
+}
+
+json RunFolder::plans() const {
+  const fs::path path = path_ / "plans.json";
+  return fs::exists(path) ? read_json(path) : json();
+}
+
+void RunFolder::save_plans(const json& plans) {
+  write_file_atomically(path_ / "plans.json", plans.dump(2) + "\n");
 }
 
 void RunFolder::finish(const json& result, double seconds) {

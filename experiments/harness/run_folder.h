@@ -3,6 +3,7 @@
 //   env.json                where it was computed, one entry for each session
 //   metrics.jsonl           one line every few steps and one every epoch
 //   checkpoint.safetensors  the state: weights, momentum, position, length of metrics.jsonl there
+//   plans.json              on a GPU: which plan computes each convolution, taken up on resuming
 //   model.safetensors       the weights alone, as PyTorch names and lays them out
 //   result.json             written last: the run is done (or diverged)
 //   timing.json             wall times, apart from everything that is compared
@@ -54,6 +55,9 @@ class RunFolder {
   /// The checkpoint, with metrics.jsonl cut to its length then; without one metrics.jsonl is
   /// emptied. Throws (data), saying how to go on, for a damaged file.
   std::optional<Saved> load();
+  /// The convolution plans of earlier sessions; null without any. See convolution_plans.h.
+  nlohmann::json plans() const;
+  void save_plans(const nlohmann::json& plans);
   /// timing.json, then result.json.
   void finish(const nlohmann::json& result, double seconds);
 

@@ -1,8 +1,10 @@
 // The tensors behind a step's bookkeeping.
 #include <shatter/experiments/harness/step_record.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <span>
 
 #include <shatter/core/checks.h>
@@ -12,25 +14,32 @@ namespace {
 
 using kernels::StepCounts;
 
-constexpr std::size_t count_words = sizeof(StepCounts) / sizeof(std::int64_t);
-using CountWords = std::array<std::int64_t, count_words>;
-
-template <class T, std::size_t n>
-Tensor tensor(const std::array<T, n>& values) {
-  return Tensor::from(std::span<const T>(values), {std::int64_t(n)});
-}
+/// What set() writes: in front of the losses, as 64-bit words.
+struct Head {
+  std::int64_t first = 0, epoch = 0, step = 0;
+  std::int32_t stopped = 0, unused = 0;
+  StepCounts counts;
+};
+constexpr std::int64_t word = sizeof(std::int64_t);
+constexpr std::int64_t head_words = sizeof(Head) / word, count_words = sizeof(StepCounts) / word;
+constexpr std::int64_t position_at = offsetof(Head, first) / word;
+constexpr std::int64_t step_at = offsetof(Head, step) / word;
+constexpr std::int64_t stopped_at = offsetof(Head, stopped) / word;
+constexpr std::int64_t counts_at = offsetof(Head, counts) / word;
+using HeadWords = std::array<std::int64_t, std::size_t(head_words)>;
 
 }  // namespace
 
 StepRecord::StepRecord(Device device, std::int64_t images,
                        const std::vector<double>& learning_rates,
                        const std::vector<std::uint8_t>& is_true, std::int64_t ring)
-    : order_(Tensor::empty({images}, DType::int64, device)),
-      position_(Tensor::zeros({2}, DType::int64, device)),
-      step_(Tensor::zeros({1}, DType::int64, device)),
-      stopped_(Tensor::zeros({1}, DType::int32, device)),
-      counts_(Tensor::zeros({std::int64_t(count_words)}, DType::int64, device)),
-      losses_(Tensor::zeros({ring}, DType::float64, device)),
+    : all_(Tensor::zeros({head_words + ring}, DType::int64, device)),
+      position_(all_.slice_items(position_at, 2)),
+      step_(all_.slice_items(step_at, 1)),
+      stopped_(all_.slice_items(stopped_at, 1).reinterpret(DType::int32).slice_items(0, 1)),
+      counts_(all_.slice_items(counts_at, count_words)),
+      losses_(all_.slice_items(head_words, ring).reinterpret(DType::float64)),
+      order_(Tensor::empty({images}, DType::int64, device)),
       rates_(Tensor::from(std::span<const double>(learning_rates),
                           {std::int64_t(learning_rates.size())}, device)) {
   if (!is_true.empty())
@@ -39,10 +48,10 @@ StepRecord::StepRecord(Device device, std::int64_t images,
 
 void StepRecord::set(std::int64_t epoch, std::int64_t first, std::int64_t step,
                      const StepCounts& counts) {
-  position_.copy_from(tensor(std::array{first, epoch}));
-  step_.fill(double(step));
-  stopped_.fill(0);
-  counts_.copy_from(tensor(std::bit_cast<CountWords>(counts)));
+  const auto words = std::bit_cast<HeadWords>(
+      Head{.first = first, .epoch = epoch, .step = step, .counts = counts});
+  all_.slice_items(0, head_words)
+      .copy_from(Tensor::from(std::span<const std::int64_t>(words), {head_words}));
 }
 
 void StepRecord::set_order(const std::vector<std::int64_t>& order) {
@@ -74,19 +83,20 @@ void StepRecord::finish_step(const Tensor& logits, const Tensor& labels, const T
 }
 
 StepRecord::Reading StepRecord::read() const {
-  CountWords words;
-  const std::vector<std::int64_t> values = counts_.values<std::int64_t>();
-  std::copy(values.begin(), values.end(), words.begin());
-  return {.counts = std::bit_cast<StepCounts>(words),
-          .step = step_.values<std::int64_t>()[0],
-          .stopped = stopped_.values<std::int32_t>()[0] != 0};
+  const std::vector<std::int64_t> values = all_.values<std::int64_t>();
+  HeadWords words;
+  std::copy_n(values.begin(), words.size(), words.begin());
+  const Head head = std::bit_cast<Head>(words);
+  Reading reading{
+      .counts = head.counts, .step = head.step, .stopped = head.stopped != 0, .ring = {}};
+  for (std::size_t i = words.size(); i < values.size(); ++i)
+    reading.ring.push_back(std::bit_cast<double>(values[i]));
+  return reading;
 }
 
-std::vector<double> StepRecord::losses(std::int64_t first, std::int64_t last) const {
-  const std::vector<double> ring = losses_.values<double>();
+std::vector<double> StepRecord::Reading::losses_from(std::int64_t first) const {
   std::vector<double> losses;
-  for (std::int64_t step = first; step < last; ++step)
-    losses.push_back(ring[std::size_t(step) % ring.size()]);
+  for (std::int64_t i = first; i < step; ++i) losses.push_back(ring[std::size_t(i) % ring.size()]);
   return losses;
 }
 

@@ -39,14 +39,17 @@ class StepRecord {
     kernels::StepCounts counts;
     std::int64_t step = 0;
     bool stopped = false;
+    std::vector<double> ring;
+    /// Of steps first .. step - 1, at most the ring's size.
+    std::vector<double> losses_from(std::int64_t first) const;
   };
-  /// Waits for the device.
+  /// Waits for the device, once.
   Reading read() const;
-  /// Of steps first .. last - 1, at most the ring's size.
-  std::vector<double> losses(std::int64_t first, std::int64_t last) const;
 
  private:
-  Tensor order_, position_, step_, stopped_, counts_, losses_, rates_, is_true_;
+  Tensor all_;  ///< what set() writes and read() reads, in one piece; the next five are parts of it
+  Tensor position_, step_, stopped_, counts_, losses_;
+  Tensor order_, rates_, is_true_;
 };
 
 }  // namespace shatter::experiments

@@ -167,9 +167,20 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
 void Trainer::begin_epoch() {
   batch_ = 0;
   counts_ = {};
-  record_.set_order(random_permutation(
-      {seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch_)}, data_.train.size()));
+  if (finished()) return;
+  if (drawn_epoch_ != epoch_) draw_order(epoch_);
+  record_.set_order(drawn_order_);
   record_.set(epoch_, 0, epoch_ * config_.steps_per_epoch(), counts_);
+}
+
+void Trainer::draw_order(std::int64_t epoch) {
+  drawn_order_ = random_permutation(
+      {seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch)}, data_.train.size());
+  drawn_epoch_ = epoch;
+}
+
+void Trainer::draw_next_order() {
+  if (drawn_epoch_ <= epoch_ && epoch_ + 1 < config_.epochs) draw_order(epoch_ + 1);
 }
 
 void Trainer::give_step(std::int64_t size) {
@@ -202,8 +213,9 @@ std::vector<double> Trainer::advance(std::int64_t count) {
       ++given;
     }
   }
+  draw_next_order();  // while a GPU works
   const StepRecord::Reading reading = record_.read();
-  std::vector<double> losses = record_.losses(first, reading.step);
+  std::vector<double> losses = reading.losses_from(first);
   if (!losses.empty()) {
     latest_.reset();
     last_loss_ = losses.back();
@@ -377,11 +389,11 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   }
   for (const auto& [name, tensor] : own.tensors) tensor.copy_from(saved.tensors.at(name));
   epoch_ = epoch;
+  stopped_ = stopped != 0;
   begin_epoch();
   batch_ = batch;
   counts_ = counts;
   fitted_ = fitted;
-  stopped_ = stopped != 0;
   last_loss_ = last_loss;
   latest_.reset();
   sgd_.set_steps(epoch * config_.steps_per_epoch() + batch);

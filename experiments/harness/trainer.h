@@ -113,6 +113,9 @@ class Trainer {
   };
 
   void begin_epoch();
+  void draw_order(std::int64_t epoch);
+  /// Unless it is there already, so that the next epoch need not wait for it.
+  void draw_next_order();
   /// Gives the device one step on a batch of this size.
   void give_step(std::int64_t size);
 
@@ -130,6 +133,8 @@ class Trainer {
   Evaluator evaluate_train_, evaluate_test_;
   std::optional<Evaluator> evaluate_held_out_;
 
+  std::vector<std::int64_t> drawn_order_;  ///< of drawn_epoch_
+  std::int64_t drawn_epoch_ = -1;
   std::int64_t epoch_ = 0, batch_ = 0;  ///< batch_: batches of epoch_ that are done
   kernels::StepCounts counts_;          ///< of the epoch so far
   std::int64_t fitted_ = 0;             ///< epochs in a row that satisfied the stop rule

@@ -2,8 +2,10 @@
 // is kept, so that another process computes the same bits. Needs no cuDNN header.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <shatter/kernels/cuda/context.h>
@@ -25,6 +27,19 @@ struct Conv2dProblem {
   /// Whether tensor cores may multiply.
   bool tensor_cores() const { return tf32 || dtype == DType::bfloat16; }
 };
+
+/// What a call asks for: x [n, h, w, c], w and y as in kernels/conv2d.h, gradients in their places.
+template <class T>
+Conv2dProblem problem_of(const CudaContext& context, const Conv2dGeometry& g,
+                         Conv2dDirection direction, const void* x, const void* w, const void* y) {
+  const auto start = reinterpret_cast<std::uintptr_t>(x) | reinterpret_cast<std::uintptr_t>(w) |
+                     reinterpret_cast<std::uintptr_t>(y);
+  return {.geometry = g,
+          .direction = direction,
+          .dtype = dtype_of<T>,
+          .tf32 = std::is_same_v<T, float> && context.tf32(),
+          .aligned = start % 16 == 0};
+}
 
 /// The problem in a line: "forward bfloat16 n128 h28 w28 c96 k32 r3 s3 stride 1 1 pad 1 1 1 1".
 std::string text_of(const Conv2dProblem& problem);
@@ -64,7 +79,7 @@ std::vector<Conv2dPlan> conv2d_plans(CudaContext& context, const Conv2dProblem& 
 /// plan does not exist.
 std::optional<Conv2dPlan> conv2d_plan(CudaContext& context, const Conv2dProblem& problem);
 
-/// From here on the problem is computed by this plan.
+/// From here on the problem is computed by this plan; a recorded graph keeps its own.
 void choose_conv2d_plan(CudaContext& context, const Conv2dChoice& choice);
 
 /// Every problem met so far with the plan it was given.

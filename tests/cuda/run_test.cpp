@@ -1,8 +1,14 @@
-// Runs on the CUDA backend: several at once, each in a context of its own.
+// Runs on the CUDA backend: several at once, each in a context of its own; the plans of their
+// convolutions.
+#include <shatter/experiments/harness/sweep.h>
+
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
-#include <shatter/experiments/harness/sweep.h>
+#include <shatter/core/ops.h>
+#include <shatter/kernels/emulation/conv2d_cudnn.h>
 
 #include "tests/cuda/gpu.h"
 #include "tests/cuda/tiny_net.h"
@@ -25,10 +31,6 @@ RunSettings settings(const std::filesystem::path& runs) {
   return s;
 }
 
-Cell cell_of(const CellConfig& config) {
-  return {config, "tiny", task_of};
-}
-
 /// What a run leaves behind but for times and threads.
 std::string files_of(const std::filesystem::path& runs, const CellConfig& config) {
   const auto folder = runs / folder_name(config);
@@ -41,14 +43,20 @@ std::string files_of(const std::filesystem::path& runs, const CellConfig& config
 TEST_CASE("on CUDA cells trained at once equal cells trained one after the other") {
   if (!has_gpu()) return;
   const TemporaryFolder one, many;
+  CudaContext* const shared = &cuda_context(0);
+  std::atomic<int> in_shared = 0;
   std::vector<Cell> cells;
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     CellConfig config = config_of(seed % 2 ? "fp32" : "bf16");
     config.seed = seed;
-    cells.push_back(cell_of(config));
+    cells.push_back({config, "tiny", [&](const CellConfig& c) {
+                       in_shared += &cuda_context(0) == shared;
+                       return task_of(c);
+                     }});
   }
   const auto first = run_sweep(cells, {.run = settings(one.path()), .finished = {}});
   const auto second = run_sweep(cells, {.run = settings(many.path()), .jobs = 3, .finished = {}});
+  CHECK(in_shared == 0);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     INFO(first[i].message << second[i].message);
     REQUIRE(first[i].status == Status::done);
@@ -91,3 +99,90 @@ TEST_CASE("a tensor outlives the context it was made in") {
   CHECK(x.values<float>() == std::vector<float>(1000, 2.5f));
   CHECK(sum(x).item() == 2500);
 }
+
+#if defined(SHATTER_EMULATED)
+
+namespace {
+
+/// The weights of a run that is stopped `sessions` times, in its first epochs, before it may end.
+std::string trained(const CellConfig& config, int sessions, const std::function<void(int)>& before,
+                    bool keep_plans = true) {
+  const TemporaryFolder folder;
+  Outcome outcome;
+  for (int session = 0; session <= sessions; ++session) {
+    before(session);
+    RunSettings s = settings(folder.path());
+    int asked = 0;
+    if (session < sessions) s.stop = [&] { return ++asked > 4; };
+    outcome = run_cell({config, "tiny", task_of}, s);
+    INFO(outcome.message);
+    REQUIRE(outcome.status == (session < sessions ? Status::interrupted : Status::done));
+    if (!keep_plans) std::filesystem::remove(folder / folder_name(config) / "plans.json");
+  }
+  return get(folder / folder_name(config) / "model.safetensors");
+}
+
+}  // namespace
+
+TEST_CASE("an autotuned run goes on with the plans it began with") {
+  CellConfig config = config_of("tf32");
+  config.autotune = true;
+  const auto fastest = [](const char* name) {
+    return [name](int) { emulation::set_fastest_conv2d_plan(name); };
+  };
+  const auto changing = [](int session) {
+    emulation::set_fastest_conv2d_plan(session == 0 ? "implicit_gemm" : "im2col");
+  };
+  const std::string expected = trained(config, 0, fastest("implicit_gemm"));
+  const bool goes_on = trained(config, 2, changing) == expected;
+  CHECK(goes_on);
+  // Plans matter, and it is the stored ones that keep them. (Weights are long: no CHECK of them.)
+  const bool plans_matter = trained(config, 0, fastest("im2col")) != expected;
+  CHECK(plans_matter);
+  const bool stored_matter = trained(config, 2, changing, false) != expected;
+  CHECK(stored_matter);
+
+  // Without autotuning the fastest plan does not count.
+  config.autotune = false;
+  const bool same =
+      trained(config, 0, fastest("implicit_gemm")) == trained(config, 1, fastest("im2col"));
+  CHECK(same);
+  emulation::set_fastest_conv2d_plan("");
+}
+
+TEST_CASE("a run's plans are kept with its result, and runs leave each other's alone") {
+  const TemporaryFolder folder;
+  CellConfig config = config_of("tf32");
+  RunSettings s = settings(folder / "runs");
+  s.keep = folder / "kept";
+  emulation::set_fastest_conv2d_plan("implicit_gemm");
+  const auto plans_of = [&](bool autotune) {
+    config.autotune = autotune;
+    REQUIRE(run_cell({config, "tiny", task_of}, s).status == Status::done);
+    const auto stored = read_json(folder / "runs" / folder_name(config) / "plans.json");
+    CHECK(read_json(folder / "kept" / (folder_name(config) + ".json"))["plans"] == stored);
+    CHECK(stored["cudnn"] == 0);
+    std::set<std::string> names;
+    bool forward = false, backward = false;
+    for (const auto& [problem, plan] : stored["plans"].items()) {
+      names.insert(plan.get<std::string>());
+      forward |= problem.starts_with("forward tf32 n30 ");  // the test set's
+      backward |= problem.starts_with("backward_weight tf32 n16 ");
+    }
+    CHECK(forward);
+    CHECK(backward);
+    return names;
+  };
+  CHECK(plans_of(true) == std::set<std::string>{"implicit_gemm"});
+  CHECK(plans_of(false) == std::set<std::string>{"im2col"});
+  emulation::set_fastest_conv2d_plan("");
+
+  put(folder / "runs" / folder_name(config) / "plans.json", R"({"plans": 3})");
+  std::filesystem::remove(folder / "runs" / folder_name(config) / "result.json");
+  s.keep.clear();
+  const Outcome outcome = run_cell({config, "tiny", task_of}, s);
+  CHECK(outcome.status == Status::failed);
+  CHECK(outcome.message.find("plans.json") != std::string::npos);
+}
+
+#endif

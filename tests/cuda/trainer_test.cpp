@@ -144,3 +144,18 @@ TEST_CASE("a recorded step allocates nothing, and its launches are those of the 
   INFO(eager << " launches per step");
   CHECK(eager > 20);
 }
+
+TEST_CASE("on CUDA a group of steps waits for the device once") {
+  if (!has_gpu()) return;
+  CellConfig config = config_of("fp32");
+  config.epochs = 4;
+  Trainer trainer(config, task_of(config), {.device = Device::cuda()});
+  CudaContext& context = cuda_context(0);
+  while (trainer.epoch() < 2) {
+    const std::int64_t before = context.waits();
+    const std::size_t steps = trainer.advance(2).size();
+    CHECK(steps == (trainer.epoch_ended() ? 1 : 2));
+    CHECK(context.waits() == before + 1);
+    if (trainer.epoch_ended()) trainer.finish_epoch();
+  }
+}

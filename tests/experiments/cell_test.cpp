@@ -82,6 +82,7 @@ TEST_CASE("Everything that changes numbers changes the hash") {
   changed([](CellConfig& c) { c.seed = 5; });
   changed([](CellConfig& c) { c.precision = "tf32"; });
   changed([](CellConfig& c) { c.device = "cuda"; });
+  changed([](CellConfig& c) { c.autotune = true; });
   changed([](CellConfig& c) { c.stop.loss = 0.5; });
   changed([](CellConfig& c) { c.stop.epochs = 0; });
   changed([](CellConfig& c) { c.evaluate_every = 3; });

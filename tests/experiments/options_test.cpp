@@ -40,6 +40,7 @@ TEST_CASE("No arguments mean the defaults") {
   CHECK(o.format == Format::markdown);
   CHECK(o.progress == ProgressMode::automatic);
   CHECK(!(o.quick || o.synthetic || o.dry_run || o.check || o.fail_fast || o.profile));
+  CHECK(!o.autotune);
 }
 
 TEST_CASE("Every option reaches its member") {
@@ -50,6 +51,7 @@ TEST_CASE("Every option reaches its member") {
                                       "cuda:1",
                                       "--precision",
                                       "bf16",
+                                      "--autotune",
                                       "--threads",
                                       "3",
                                       "--seed",
@@ -97,6 +99,7 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.out == "o");
   CHECK(o.device == "cuda:1");
   CHECK(o.precision == "bf16");
+  CHECK(o.autotune);
   CHECK(o.threads == 3);
   CHECK(o.seed == 18446744073709551615u);
   CHECK(o.seeds == 5);

@@ -115,6 +115,7 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   if (cuda_device_count(&why) == 0) fails({"--synthetic", "--device", "cuda"}, 4, why);
   fails({"--synthetic", "--device", "cpu", "--precision", "tf32"}, 4,
         "cpu has bf16, fp32, fp32-winograd");
+  fails({"--synthetic", "--device", "cpu", "--autotune"}, 2, "on the CPU");
   const TemporaryFolder folder;
   fails({"--quick", "--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");
   fails({"--data", (folder / "absent").string()}, 3, "cifar-10-batches-bin");

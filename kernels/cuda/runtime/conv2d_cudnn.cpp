@@ -185,18 +185,6 @@ std::vector<Conv2dTiming> Cudnn::time_plans(const Conv2dProblem& problem) {
   return timings;
 }
 
-template <class T>
-Conv2dProblem problem_of(const CudaContext& context, const Conv2dGeometry& g,
-                         Conv2dDirection direction, const void* x, const void* w, const void* y) {
-  const auto start = reinterpret_cast<std::uintptr_t>(x) | reinterpret_cast<std::uintptr_t>(w) |
-                     reinterpret_cast<std::uintptr_t>(y);
-  return {.geometry = g,
-          .direction = direction,
-          .dtype = dtype_of<T>,
-          .tf32 = std::is_same_v<T, float> && context.tf32(),
-          .aligned = start % 16 == 0};
-}
-
 // The array with its rows of c channels widened to `width`: itself where that changes nothing.
 template <class T>
 class Widened {
