@@ -1,25 +1,19 @@
-// The randomization tests' corruptions. Draws depend on (seed, image index) only, never on the
-// other images, the threads or the order of work.
+// The randomization tests' corruptions, on the device where the images are. Draws depend on (seed,
+// image index) only, never on the device, the other images, the threads or the order of work.
 #include <shatter/data/randomize.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <utility>
 
 #include <shatter/core/random.h>
-#include <shatter/kernels/functions.h>
+#include <shatter/kernels/randomize.h>
 
 namespace shatter::data {
 namespace {
 
-/// Images a thread takes at once.
-constexpr std::int64_t grain = 64;
-
-/// Epochs of the key that keep the two permutations apart: they share a stream.
+/// The epoch of the key of the permutation that all images share.
 constexpr std::uint32_t shared_permutation = 0;
-constexpr std::uint32_t own_permutation = 1;
 
 /// Image indices must fit the generator's 32-bit counter, or two images would share draws.
 void check_indices(const char* op, const Dataset& dataset, std::int64_t first_index) {
@@ -29,51 +23,60 @@ void check_indices(const char* op, const Dataset& dataset, std::int64_t first_in
         " images, each must be 0 to 2^31");
 }
 
-/// One pixel to another image's place, whatever its size.
-void move_pixel(std::byte* y, const std::byte* x, std::size_t bytes) {
-  if (bytes == 3)
-    std::memcpy(y, x, 3);  // the usual sizes, without a call
-  else if (bytes == 1)
-    *y = *x;
-  else
-    std::memcpy(y, x, bytes);
+/// The bytes of an image's pixels, whatever their type.
+std::uint8_t* bytes_of(const Tensor& images) {
+  return reinterpret_cast<std::uint8_t*>(images.raw());
 }
 
-/// The data set with its images put through image(i, x, y) for source and result bytes.
-template <class Image>
-Dataset with_images(const Dataset& dataset, const Shape& shape, DType dtype, Image&& image) {
-  const Tensor source = dataset.images.to(Device::cpu()).packed();
-  const Tensor y = Tensor::empty(shape, dtype);
-  const std::int64_t n = dataset.size();
-  if (n > 0) {
-    const std::size_t source_bytes = source.bytes() / std::size_t(n);
-    const std::size_t result_bytes = y.bytes() / std::size_t(n);
-    cpu_context().parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        image(i, source.raw() + std::size_t(i) * source_bytes,
-              y.raw() + std::size_t(i) * result_bytes);
-      }
-    });
-  }
+kernels::PixelGeometry pixel_geometry(const Tensor& x, std::int64_t y_pixels) {
+  return {.n = x.dim(0),
+          .x_pixels = x.dim(1) * x.dim(2),
+          .y_pixels = y_pixels,
+          .bytes = x.dim(3) * std::int64_t(size_of(x.dtype()))};
+}
+
+/// The data set with images of h x w pixels, of which each is the pixel at its place in `order` of
+/// the same image before.
+Dataset with_pixels_at(const Dataset& dataset, std::int64_t h, std::int64_t w,
+                       const std::vector<std::int32_t>& order) {
+  const Tensor x = dataset.images.packed();
+  const Tensor y = Tensor::empty({x.dim(0), h, w, x.dim(3)}, x.dtype(), x.device());
+  const Tensor places = Tensor::from(order, {std::int64_t(order.size())}, x.device());
+  on(x.device(), [&](auto& context) {
+    kernels::move_pixels(context, pixel_geometry(x, h * w), places.data<std::int32_t>(),
+                         bytes_of(x), bytes_of(y));
+  });
   Dataset result = dataset;
-  result.images = y.to(dataset.images.device());
+  result.images = y;
   return result;
 }
 
-/// A uniform permutation of 0 .. order.size() - 1 belonging to one image.
-void permute_for_image(std::uint64_t seed, std::uint32_t image, std::vector<std::uint32_t>& order) {
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-  const RandomKey key{seed, Stream::pixel_permutation, own_permutation};
-  Words4 words{};
-  std::uint32_t drawn = std::numeric_limits<std::uint32_t>::max();
-  for (auto i = static_cast<std::uint32_t>(order.size()); i-- > 1;) {
-    // A block holds the 64-bit draws of two places.
-    if (i / 2 != drawn) {
-      drawn = i / 2;
-      words = random_words(key, image, drawn);
+/// Sums of each channel of x and of its squares, of blocks of images in order: the same for any
+/// number of threads.
+void add_floats(const Tensor& x, std::vector<double>& sums, std::vector<double>& squares) {
+  constexpr std::int64_t images_at_once = 64;
+  const std::int64_t n = x.dim(0), values = x.dim(1) * x.dim(2) * x.dim(3);
+  const std::size_t channels = sums.size();
+  const std::int64_t blocks = (n + images_at_once - 1) / images_at_once;
+  std::vector<double> parts(std::size_t(2 * blocks) * channels);
+  cpu_context().parallel(blocks, [&](std::int64_t block) {
+    double* const sum = parts.data() + std::size_t(2 * block) * channels;
+    double* const square = sum + channels;
+    const float* const pixels = x.data<float>();
+    const std::int64_t end = std::min(n, (block + 1) * images_at_once) * values;
+    for (std::int64_t i = block * images_at_once * values; i < end; i += std::int64_t(channels)) {
+      for (std::size_t c = 0; c < channels; ++c) {
+        const double value = double(pixels[i + std::int64_t(c)]);
+        sum[c] += value;
+        square[c] += value * value;
+      }
     }
-    const std::size_t half = i % 2 * 2;
-    std::swap(order[i], order[below(i + 1, words[half], words[half + 1])]);
+  });
+  for (std::size_t block = 0; block < std::size_t(blocks); ++block) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      sums[c] += parts[2 * block * channels + c];
+      squares[c] += parts[(2 * block + 1) * channels + c];
+    }
   }
 }
 
@@ -86,19 +89,16 @@ Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
         options.probability, ", expected 0 to 1");
   check(dataset.classes >= 1 && dataset.classes <= std::numeric_limits<std::int32_t>::max(),
         "randomize_labels: the data set has ", dataset.classes, " classes");
-  const auto classes = static_cast<std::uint32_t>(dataset.classes);
-  std::vector<std::int32_t> labels = dataset.labels.values<std::int32_t>();
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const auto index = static_cast<std::uint32_t>(i);
-    const Words4 choice = random_words({options.seed, Stream::corrupt_choice}, index);
-    // u < p for u in [0, 1): never for p = 0, always for p = 1.
-    if (uniform_double(choice[0], choice[1]) >= options.probability) continue;
-    const Words4 words = random_words({options.seed, Stream::corrupt_label}, index);
-    labels[i] = static_cast<std::int32_t>(below(classes, words[0], words[1]));
-  }
+  const Tensor labels = dataset.labels.packed();
+  const Tensor y = Tensor::empty(labels.shape(), DType::int32, labels.device());
+  on(labels.device(), [&](auto& context) {
+    kernels::randomize_labels(context, options.seed, options.probability,
+                              static_cast<std::uint32_t>(dataset.classes), labels.numel(),
+                              labels.data<std::int32_t>(), y.data<std::int32_t>());
+  });
   Dataset result = dataset;
   result.name += text("; random labels p=", options.probability, " seed=", options.seed);
-  result.labels = Tensor::from(labels, dataset.labels.shape(), dataset.labels.device());
+  result.labels = y;
   if (!dataset.true_labels.defined()) result.true_labels = dataset.labels;
   return result;
 }
@@ -108,13 +108,7 @@ Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed) {
   const Shape& shape = dataset.images.shape();
   const std::vector<std::int64_t> order = random_permutation(
       {seed, Stream::pixel_permutation, shared_permutation}, shape[1] * shape[2]);
-  const std::size_t pixel = std::size_t(shape[3]) * size_of(dataset.images.dtype());
-  Dataset result = with_images(
-      dataset, shape, dataset.images.dtype(), [&](std::int64_t, const std::byte* x, std::byte* y) {
-        for (std::size_t p = 0; p < order.size(); ++p) {
-          move_pixel(y + p * pixel, x + std::size_t(order[p]) * pixel, pixel);
-        }
-      });
+  Dataset result = with_pixels_at(dataset, shape[1], shape[2], {order.begin(), order.end()});
   result.name += text("; shuffled pixels seed=", seed);
   return result;
 }
@@ -123,66 +117,45 @@ Dataset random_pixels(const Dataset& dataset, std::uint64_t seed, std::int64_t f
   check_dataset("random_pixels", dataset);
   check_indices("random_pixels", dataset, first_index);
   const Shape& shape = dataset.images.shape();
-  check(shape[1] * shape[2] <= std::numeric_limits<std::uint32_t>::max(),
+  check(shape[1] * shape[2] <= std::numeric_limits<std::int32_t>::max(),
         "random_pixels: images of ", shape.str(), " have too many pixels");
-  const auto positions = std::size_t(shape[1] * shape[2]);
-  const std::size_t pixel = std::size_t(shape[3]) * size_of(dataset.images.dtype());
-  Dataset result =
-      with_images(dataset, shape, dataset.images.dtype(),
-                  [&](std::int64_t i, const std::byte* x, std::byte* y) {
-                    std::vector<std::uint32_t> order(positions);
-                    permute_for_image(seed, static_cast<std::uint32_t>(first_index + i), order);
-                    for (std::size_t p = 0; p < positions; ++p) {
-                      move_pixel(y + p * pixel, x + std::size_t(order[p]) * pixel, pixel);
-                    }
-                  });
+  const Tensor x = dataset.images.packed();
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  on(x.device(), [&](auto& context) {
+    kernels::permute_pixels(context, seed, static_cast<std::uint32_t>(first_index),
+                            pixel_geometry(x, shape[1] * shape[2]), bytes_of(x), bytes_of(y));
+  });
+  Dataset result = dataset;
+  result.images = y;
   result.name += text("; random pixels seed=", seed);
   return result;
 }
 
 PixelStatistics pixel_statistics(const Dataset& dataset) {
   check_dataset("pixel_statistics", dataset);
-  const Tensor x = dataset.images.to(Device::cpu()).packed();
+  const Tensor x = dataset.images.packed();
   const auto channels = std::size_t(x.dim(3));
-  const auto n = std::int64_t(x.dim(0));
-  const std::int64_t values = x.dim(1) * x.dim(2) * x.dim(3);
   check(x.numel() > 0, "pixel_statistics: ", dataset.name, " has no pixels");
-
-  // Sums of each block of images, added in order: the same for any number of threads. They are
-  // exact for uint8 images, whose sums of squares stay below 2^53.
-  const std::int64_t blocks = (n + grain - 1) / grain;
-  std::vector<double> sums(std::size_t(blocks) * channels), squares(sums.size());
-  const auto add = [&](const auto* pixels) {
-    cpu_context().parallel(blocks, [&](std::int64_t block) {
-      double* sum = sums.data() + std::size_t(block) * channels;
-      double* square = squares.data() + std::size_t(block) * channels;
-      const std::int64_t end = std::min(n, (block + 1) * grain) * values;
-      for (std::int64_t i = block * grain * values; i < end; i += std::int64_t(channels)) {
-        for (std::size_t c = 0; c < channels; ++c) {
-          const double value = double(pixels[i + std::int64_t(c)]);
-          sum[c] += value;
-          square[c] += value * value;
-        }
-      }
-    });
-  };
+  const std::int64_t pixels = x.numel() / x.dim(3);
+  std::vector<double> sums(channels), squares(channels);
   const bool bytes = x.dtype() == DType::uint8;
-  if (bytes)
-    add(x.data<std::uint8_t>());
-  else
-    add(x.data<float>());
-
+  if (bytes) {
+    // Exact as integers, and as doubles too: they stay below 2^53.
+    std::vector<std::uint64_t> sum(channels), square(channels);
+    on(x.device(), [&](auto& context) {
+      kernels::channel_sums(context, pixels, x.dim(3), x.data<std::uint8_t>(), sum.data(),
+                            square.data());
+    });
+    for (std::size_t c = 0; c < channels; ++c)
+      sums[c] = double(sum[c]), squares[c] = double(square[c]);
+  } else {
+    add_floats(x.to(Device::cpu()), sums, squares);
+  }
   PixelStatistics statistics;
-  const double count = double(x.numel()) / double(channels);
   const double scale = bytes ? 255 : 1;
   for (std::size_t c = 0; c < channels; ++c) {
-    double sum = 0, square = 0;
-    for (std::size_t block = 0; block < std::size_t(blocks); ++block) {
-      sum += sums[block * channels + c];
-      square += squares[block * channels + c];
-    }
-    const double mean = sum / count;
-    const double variance = std::max(0.0, square / count - mean * mean);
+    const double mean = sums[c] / double(pixels);
+    const double variance = std::max(0.0, squares[c] / double(pixels) - mean * mean);
     statistics.mean.push_back(mean / scale);
     statistics.deviation.push_back(std::sqrt(variance) / scale);
   }
@@ -198,22 +171,17 @@ Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistic
   check(statistics.mean.size() == channels && statistics.deviation.size() == channels,
         "gaussian_pixels: statistics of ", statistics.mean.size(), " means and ",
         statistics.deviation.size(), " deviations, the images have ", channels, " channels");
-  const auto values = static_cast<std::uint32_t>(shape[1] * shape[2] * shape[3]);
-  const RandomKey key{seed, Stream::pixel_noise};
-  Dataset result = with_images(
-      dataset, shape, DType::float32, [&](std::int64_t i, const std::byte*, std::byte* result_) {
-        auto* y = reinterpret_cast<float*>(result_);
-        const auto index = static_cast<std::uint32_t>(first_index + i);
-        for (std::uint32_t k = 0; k < values; k += 2) {
-          const auto [even, odd] = kernels::normal_pair(random_words(key, index, k / 2));
-          const auto value = [&](std::uint32_t place, double normal) {
-            const std::size_t c = place % channels;
-            return static_cast<float>(statistics.mean[c] + statistics.deviation[c] * normal);
-          };
-          y[k] = value(k, even);
-          if (k + 1 < values) y[k + 1] = value(k + 1, odd);
-        }
-      });
+  const kernels::NoiseGeometry g{
+      .n = dataset.size(),
+      .values = static_cast<std::uint32_t>(shape[1] * shape[2] * shape[3]),
+      .c = static_cast<std::uint32_t>(channels)};
+  const Tensor y = Tensor::empty(shape, DType::float32, dataset.images.device());
+  on(y.device(), [&](auto& context) {
+    kernels::fill_noise(context, seed, static_cast<std::uint32_t>(first_index), g,
+                        statistics.mean.data(), statistics.deviation.data(), y.data<float>());
+  });
+  Dataset result = dataset;
+  result.images = y;
   result.name += text("; gaussian seed=", seed);
   return result;
 }
@@ -224,16 +192,12 @@ Dataset center_crop(const Dataset& dataset, std::int64_t size) {
   check(size >= 1 && size <= shape[1] && size <= shape[2], "center_crop: size is ", size,
         ", the images are ", shape[1], " x ", shape[2]);
   const std::int64_t top = (shape[1] - size) / 2, left = (shape[2] - size) / 2;
-  const std::size_t pixel = std::size_t(shape[3]) * size_of(dataset.images.dtype());
-  Dataset result =
-      with_images(dataset, {shape[0], size, size, shape[3]}, dataset.images.dtype(),
-                  [&](std::int64_t, const std::byte* x, std::byte* y) {
-                    const std::size_t row = std::size_t(size) * pixel;
-                    for (std::int64_t h = 0; h < size; ++h) {
-                      std::memcpy(y + std::size_t(h) * row,
-                                  x + std::size_t((h + top) * shape[2] + left) * pixel, row);
-                    }
-                  });
+  std::vector<std::int32_t> order;
+  for (std::int64_t i = 0; i < size; ++i) {
+    for (std::int64_t j = 0; j < size; ++j)
+      order.push_back(std::int32_t((i + top) * shape[2] + left + j));
+  }
+  Dataset result = with_pixels_at(dataset, size, size, order);
   result.name += text("; crop ", size);
   return result;
 }

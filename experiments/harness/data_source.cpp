@@ -54,8 +54,9 @@ data::TrainTest DataSource::first(std::int64_t train_size, std::int64_t test_siz
   return {data::first(raw_.train, train_size), data::first(raw_.test, test_size)};
 }
 
-data::TrainTest DataSource::load(const CellConfig& config) const {
-  const data::TrainTest cut = first(config.dataset.train_size, config.dataset.test_size);
+data::TrainTest DataSource::load(const CellConfig& config, Device device) const {
+  data::TrainTest cut = first(config.dataset.train_size, config.dataset.test_size);
+  cut = {cut.train.to(device), cut.test.to(device)};
   if (config.corruption == data::Corruption::none) return cut;
   return data::corrupt(cut, {.corruption = config.corruption,
                              .probability = config.corruption_probability,

@@ -24,8 +24,8 @@ class DataSource {
   DataConfig describe(const DataConfig& sizes) const;
   /// The first images of both splits, as they are.
   data::TrainTest first(std::int64_t train_size, std::int64_t test_size) const;
-  /// The images a cell trains on, its corruption applied.
-  data::TrainTest load(const CellConfig& config) const;
+  /// The images a cell trains on, its corruption applied; on a CUDA device it is applied there.
+  data::TrainTest load(const CellConfig& config, Device device = {}) const;
   /// The training images that follow those; empty without any.
   data::Dataset held_out(const CellConfig& config) const;
 

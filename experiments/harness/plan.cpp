@@ -104,8 +104,8 @@ Plan make_plan(const TableProgram& program, const Options& options, const DataSo
       config.seed = config.corruption_seed = options.seed + std::uint64_t(k);
       if (k == 0) plan.base.push_back(config);
       const std::string seed = plan.seeds > 1 ? " seed " + std::to_string(config.seed) : "";
-      const auto task = [&source, make = program.task](const CellConfig& c) {
-        TrainingTask made = make(c, source.load(c));
+      const auto task = [&source, device, make = program.task](const CellConfig& c) {
+        TrainingTask made = make(c, source.load(c, device));
         made.held_out = source.held_out(c);
         return made;
       };

@@ -168,7 +168,7 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
       CellConfig config = row.full;
       config.seed = config.corruption_seed = options.first_seed + std::uint64_t(k);
       const auto task = [&](const CellConfig& c) {
-        TrainingTask made{.model = model(), .decayed = {}, .data = source.load(c)};
+        TrainingTask made{.model = model(), .decayed = {}, .data = source.load(c, options.device)};
         if (c.weight_decay > 0) made.decayed = named_parameters(made.model);
         return made;
       };

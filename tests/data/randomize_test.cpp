@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "tests/support/files.h"
@@ -378,5 +379,36 @@ TEST_CASE("corrupt: what happens to which split") {
   for (const auto& result : {shuffled, random, noise}) {
     CHECK(labels_of(result.train) == labels_of(clean.train));
     CHECK(labels_of(result.test) == labels_of(clean.test));
+  }
+}
+
+TEST_CASE("corruptions never change: results are found by their configuration") {
+  using data::Corruption;
+  const auto hash = [](const data::Dataset& set) {  // FNV-1a of images and labels
+    std::uint64_t value = 0xcbf29ce484222325u;
+    for (const Tensor& part : {set.images, set.labels}) {
+      for (std::size_t i = 0; i < part.bytes(); ++i)
+        value = (value ^ std::uint64_t(part.raw()[i])) * 0x100000001b3u;
+    }
+    return value;
+  };
+  const data::TrainTest clean{data::synthetic(data::Split::train, {.size = 70}),
+                              data::synthetic(data::Split::test, {.size = 5})};
+  // As they were computed by the library's first version. Normal pixels hang on the C library.
+  const std::tuple<Corruption, std::uint64_t, std::uint64_t> expected[] = {
+      {Corruption::none, 0x3c3d9984621e9966, 0xa1b8d8d6289c97f3},
+      {Corruption::partial_labels, 0x98a42bc970f2523d, 0x38eb457736cb6384},
+      {Corruption::random_labels, 0x5b7480031b271cb5, 0xb39bb3857de2803c},
+      {Corruption::shuffled_pixels, 0xff68337b228cde66, 0x8b886531a0bd9dbd},
+      {Corruption::random_pixels, 0x7a7ef7275e914708, 0x3c7a00050a440c3f}};
+  for (const auto& [corruption, train, test] : expected) {
+    const data::TrainTest result = data::corrupt(clean, {.corruption = corruption,
+                                                         .probability = 0.5,
+                                                         .seed = 2,
+                                                         .crop = 27,
+                                                         .corrupt_test_labels = true});
+    INFO(data::name_of(corruption));
+    CHECK(hash(result.train) == train);
+    CHECK(hash(result.test) == test);
   }
 }
