@@ -37,7 +37,7 @@ check:
 	@.ci/dependencies check
 	@.ci/check
 
-# One folder to carry to a GPU machine without network or packages (benchmarks/gpu_acceptance runs it).
+# One archive to carry to a GPU machine without network or packages (benchmarks/gpu_acceptance runs it).
 gpu-package:
 	@.ci/dependencies build
 	@cmake --preset gpu-package --log-level=NOTICE
