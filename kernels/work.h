@@ -15,6 +15,7 @@
 #include <shatter/kernels/matmul.h>
 #include <shatter/kernels/optimizer.h>
 #include <shatter/kernels/profile.h>
+#include <shatter/kernels/randomize.h>
 #include <shatter/kernels/reduce.h>
 #include <shatter/kernels/softmax_cross_entropy.h>
 
@@ -170,6 +171,19 @@ constexpr Work augment_work(const AugmentGeometry& g, std::int64_t batch) {
 /// A place, a label read, a label written.
 constexpr Work gather_labels_work(std::int64_t batch) {
   return {0, batch * static_cast<std::int64_t>(sizeof(std::int64_t) + 2 * sizeof(std::int32_t))};
+}
+constexpr Work randomize_labels_work(std::int64_t n) {
+  return elementwise_work<std::int32_t>(n, 0, 2);
+}
+/// The pixels that stay, read and written.
+constexpr Work pixels_work(const PixelGeometry& g) {
+  return elementwise_work<std::uint8_t>(g.n * g.y_pixels * g.bytes, 0, 2);
+}
+constexpr Work channel_sums_work(std::int64_t pixels, std::int64_t c) {
+  return elementwise_work<std::uint8_t>(pixels * c, 3, 1);
+}
+constexpr Work noise_work(const NoiseGeometry& g) {
+  return elementwise_work<float>(g.n * g.values, 2, 1);
 }
 template <class T>
 constexpr Work finish_step_work(std::int64_t batch, std::int64_t classes) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <shatter/kernels/randomize_math.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -35,6 +36,7 @@ void move_image(const PixelGeometry& g, const Order* order, std::int64_t image,
 void randomize_labels(CpuContext& context, std::uint64_t seed, double probability,
                       std::uint32_t classes, std::int64_t n, const std::int32_t* labels,
                       std::int32_t* y) {
+  const ProfileScope scope(context, "randomize_labels", randomize_labels_work(n));
   context.parallel_for(n, 4096, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       y[i] = randomized_label(seed, probability, classes, static_cast<std::uint32_t>(i), labels[i]);
@@ -43,6 +45,7 @@ void randomize_labels(CpuContext& context, std::uint64_t seed, double probabilit
 
 void move_pixels(CpuContext& context, const PixelGeometry& g, const std::int32_t* order,
                  const std::uint8_t* x, std::uint8_t* y) {
+  const ProfileScope scope(context, "move_pixels", pixels_work(g));
   context.parallel_for(g.n, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) move_image(g, order, i, x, y);
   });
@@ -50,6 +53,7 @@ void move_pixels(CpuContext& context, const PixelGeometry& g, const std::int32_t
 
 void permute_pixels(CpuContext& context, std::uint64_t seed, std::uint32_t first_image,
                     const PixelGeometry& g, const std::uint8_t* x, std::uint8_t* y) {
+  const ProfileScope scope(context, "permute_pixels", pixels_work(g));
   context.parallel_for(g.n, grain, [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::uint32_t> order(static_cast<std::size_t>(g.y_pixels));
     for (std::int64_t i = begin; i < end; ++i) {
@@ -67,6 +71,7 @@ void permute_pixels(CpuContext& context, std::uint64_t seed, std::uint32_t first
 
 void channel_sums(CpuContext& context, std::int64_t pixels, std::int64_t c, const std::uint8_t* x,
                   std::uint64_t* sums, std::uint64_t* squares) {
+  const ProfileScope scope(context, "channel_sums", channel_sums_work(pixels, c));
   constexpr std::int64_t pixels_at_once = 1 << 16;
   const std::int64_t chunks = (pixels + pixels_at_once - 1) / pixels_at_once;
   std::vector<std::uint64_t> parts(static_cast<std::size_t>(2 * c * chunks));
@@ -92,6 +97,7 @@ void channel_sums(CpuContext& context, std::int64_t pixels, std::int64_t c, cons
 
 void fill_noise(CpuContext& context, std::uint64_t seed, std::uint32_t first_image,
                 const NoiseGeometry& g, const double* mean, const double* deviation, float* y) {
+  const ProfileScope scope(context, "fill_noise", noise_work(g));
   context.parallel_for(g.n, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       float* const image = y + i * g.values;

@@ -5,6 +5,7 @@
 
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/randomize_math.h>
+#include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
@@ -138,18 +139,21 @@ std::vector<T> fetch(CudaContext& context, const T* from, std::int64_t n) {
 void randomize_labels(CudaContext& context, std::uint64_t seed, double probability,
                       std::uint32_t classes, std::int64_t n, const std::int32_t* labels,
                       std::int32_t* y) {
+  const ProfileScope scope(context, "randomize_labels", randomize_labels_work(n));
   launch(context, "randomize_labels", one_thread_each(n), labels_of, seed, probability, classes, n,
          labels, y);
 }
 
 void move_pixels(CudaContext& context, const PixelGeometry& g, const std::int32_t* order,
                  const std::uint8_t* x, std::uint8_t* y) {
+  const ProfileScope scope(context, "move_pixels", pixels_work(g));
   launch(context, "move_pixels", one_thread_each(g.n * g.y_pixels * g.bytes), move_bytes, g, order,
          x, y);
 }
 
 void permute_pixels(CudaContext& context, std::uint64_t seed, std::uint32_t first_image,
                     const PixelGeometry& g, const std::uint8_t* x, std::uint8_t* y) {
+  const ProfileScope scope(context, "permute_pixels", pixels_work(g));
   constexpr std::int64_t most_shared = 48 * 1024, most_blocks = 4096;
   if (g.y_pixels * g.bytes == 0) return;
   const std::int64_t blocks = std::min(g.n, most_blocks);
@@ -164,6 +168,7 @@ void permute_pixels(CudaContext& context, std::uint64_t seed, std::uint32_t firs
 
 void channel_sums(CudaContext& context, std::int64_t pixels, std::int64_t c, const std::uint8_t* x,
                   std::uint64_t* sums, std::uint64_t* squares) {
+  const ProfileScope scope(context, "channel_sums", channel_sums_work(pixels, c));
   const CudaWorkspace<unsigned long long> both(context, 2 * c);
   send(context, std::vector<unsigned long long>(static_cast<std::size_t>(2 * c)), both.data());
   const std::int64_t blocks = std::min<std::int64_t>((pixels + 1023) / 1024, 1024);
@@ -177,6 +182,7 @@ void channel_sums(CudaContext& context, std::int64_t pixels, std::int64_t c, con
 void fill_noise(CudaContext& context, std::uint64_t seed, std::uint32_t first_image,
                 const NoiseGeometry& g, const double* mean, const double* deviation, float* y,
                 double slack) {
+  const ProfileScope scope(context, "fill_noise", noise_work(g));
   const std::int64_t values = g.n * g.values;
   if (values == 0) return;
   std::vector<double> moments(mean, mean + g.c);
