@@ -84,7 +84,7 @@ int status_of(const TableProgram& program, const std::vector<Outcome>& outcomes,
 
 Table final_table(const TableProgram& program, const Plan& plan,
                   const std::vector<Outcome>& outcomes, const RunSettings& settings,
-                  const Options& options, const std::string& command) {
+                  const std::string& command) {
   Table table{.title = program.title, .rows = reports(plan, outcomes), .footer = {}};
   std::vector<Origin> origins;
   for (const RowReport& row : table.rows) {
@@ -139,7 +139,7 @@ int run(const TableProgram& program, const Options& options, const std::string& 
   const std::vector<Outcome> outcomes = run_sweep(
       cells,
       {.run = settings, .jobs = options.jobs, .fail_fast = options.fail_fast, .finished = {}});
-  const Table table = final_table(program, plan, outcomes, settings, options, command);
+  const Table table = final_table(program, plan, outcomes, settings, command);
   const auto text = [&](Format format) { return rendered(program, table, format); };
   write_reports(options, program.info.name, text);
   std::cout << text(options.format) << std::flush;

@@ -179,3 +179,18 @@ TEST_CASE("freed tensors are reused: no system allocation in a steady state") {
   CHECK(cpu_allocator_statistics().system_allocations == before);
 }
 #endif
+
+TEST_CASE("The bytes of a tensor as another type") {
+  const Tensor words = Tensor::from(std::vector<std::int64_t>{1, 0x3ff0000000000000, 7}, {3});
+  const Tensor numbers = words.slice_items(1, 2).reinterpret(DType::float64);
+  CHECK(numbers.shape() == Shape{2});
+  CHECK(numbers.values<double>()[0] == 1.0);
+  CHECK(numbers.shares_storage(words));
+  const Tensor halves = words.slice_items(2, 1).reinterpret(DType::int32);
+  CHECK(halves.values<std::int32_t>() == std::vector<std::int32_t>{7, 0});
+  halves.slice_items(1, 1).fill(1);
+  CHECK(words.values<std::int64_t>()[2] == (std::int64_t{1} << 32) + 7);
+  CHECK(halves.reinterpret(DType::int64).values<std::int64_t>()[0] == (std::int64_t{1} << 32) + 7);
+  CHECK_THROWS_AS(halves.slice_items(1, 1).reinterpret(DType::int64), Error);
+  CHECK_THROWS_AS(words.reshape({3, 1}).reinterpret(DType::int32), Error);
+}
