@@ -84,7 +84,7 @@ TEST_CASE("The table of a profile: shares of all threads' time, or of a step's")
   CHECK(contains(profile_table({.rows = {}, .seconds = 2, .at_once = 0}), "shares are of 2.000 "));
 }
 
-TEST_CASE("--profile prints where the time went and changes no result") {
+TEST_CASE("The option --profile prints where the time went and changes no result") {
   const TemporaryFolder folder;
   const auto run = [&](const char* out, std::vector<std::string> more) {
     std::vector<std::string> arguments = {"--synthetic",
