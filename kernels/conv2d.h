@@ -14,11 +14,12 @@ namespace shatter::kernels {
 /// the same product on tensor cores, its patches never stored. winograd: minimal filtering
 /// F(4x4, 3x3), a quarter of the multiplications for several times the rounding error (Lavin and
 /// Gray, arXiv:1509.09308). The CPU has onednn (float, and bfloat16 where it
-/// multiplies that), winograd (float, 3x3 windows at stride 1) and im2col; CUDA has im2col, implicit_gemm (float, bfloat16) and, built with it, cudnn (float,
-/// bfloat16). float takes its operands as TF32 only where context.tf32(); implicit_gemm always
-/// does. automatic: on the CPU onednn, or without it im2col, but in float winograd where
-/// context.winograd() and there are at least 16 channels and filters; on CUDA cudnn, or without it
-/// implicit_gemm in bfloat16, and im2col in float and double.
+/// multiplies that), winograd (float, 3x3 windows at stride 1) and im2col; CUDA has im2col,
+/// implicit_gemm (float, bfloat16) and, built with it, cudnn (float, bfloat16). float takes its
+/// operands as TF32 only where context.tf32(); implicit_gemm always does. automatic: on the CPU
+/// onednn, or without it im2col, but in float winograd where context.winograd() and there are at
+/// least 16 channels and filters; on CUDA cudnn, or without it implicit_gemm in bfloat16, and
+/// im2col in float and double.
 enum class Conv2dAlgorithm { automatic, onednn, winograd, im2col, cudnn, implicit_gemm };
 
 constexpr const char* name_of(Conv2dAlgorithm algorithm) {

@@ -34,7 +34,8 @@ __global__ void move_bytes(PixelGeometry g, const std::int32_t* order, const std
 }
 
 // A block draws an image's swaps, one thread does them, and the block moves the pixels. order and
-// swaps, [pixels] each, lie in shared memory, or in the block's part of `scratch` where it is given.
+// swaps, [pixels] each, lie in shared memory, or in the block's part of `scratch` where it is
+// given.
 __global__ void permute_images(std::uint64_t seed, std::uint32_t first_image, PixelGeometry g,
                                std::uint32_t* scratch, const std::uint8_t* x, std::uint8_t* y) {
   const auto pixels = static_cast<std::uint32_t>(g.y_pixels);
@@ -103,7 +104,8 @@ __global__ void noise(std::uint64_t seed, std::uint32_t first_image, NoiseGeomet
   const auto pair = static_cast<std::uint32_t>(i % pairs);
   const NormalPair z = noise_pair(seed, first_image + static_cast<std::uint32_t>(image), pair);
   for (std::uint32_t k = 2 * pair; k < 2 * pair + 2 && k < g.values; ++k) {
-    const double mean = moments[k % g.c], moved = moments[g.c + k % g.c] * (k % 2 ? z.second : z.first);
+    const double mean = moments[k % g.c],
+                 moved = moments[g.c + k % g.c] * (k % 2 ? z.second : z.first);
     const double value = mean + moved, near = slack * (std::abs(mean) + std::abs(moved));
     const std::int64_t at = image * g.values + k;
     const auto low = static_cast<float>(value - near), high = static_cast<float>(value + near);
