@@ -152,8 +152,6 @@ void for_tiles(CpuContext& context, const MatmulGeometry& g, Multiply multiply) 
       tile_m = tile_extent(tile_m, 2);
     else if (tile_n >= 256)
       tile_n = tile_extent(tile_n, 2);
-    else if (tile_m >= 256)
-      tile_m = tile_extent(tile_m, 2);
   }
   const std::int64_t columns = ceil_div(g.n, tile_n);
   context.parallel(ceil_div(g.m, tile_m) * columns, [&](std::int64_t tile) {

@@ -28,7 +28,11 @@ bool has_bfloat16_products();
 // main, which is why this also works under the sanitizers.
 #if defined(__x86_64__)
 #define SHATTER_AVX2 "avx2,fma"
+#if defined(__clang__)
+#define SHATTER_AVX512 "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
+#else
 #define SHATTER_AVX512 "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"
+#endif
 template <class Body>
 [[gnu::flatten, gnu::target(SHATTER_AVX2)]] void run_avx2(Body body) {
   body();

@@ -12,7 +12,7 @@
 
 namespace shatter::kernels::SHATTER_WINOGRAD_NAMESPACE {
 
-constexpr int lanes = SHATTER_WINOGRAD_LANES;
+constexpr std::int64_t lanes = SHATTER_WINOGRAD_LANES;
 
 using Vector [[gnu::vector_size(4 * lanes)]] = float;
 using Unaligned [[gnu::vector_size(4 * lanes), gnu::aligned(4), gnu::may_alias]] = float;
