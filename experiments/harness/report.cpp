@@ -47,7 +47,6 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   std::string line = program.info.name;
   if (mark.starts_with("quick")) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
-  if (config.precision != "fp32") line += " --precision " + config.precision;
   if (mark.starts_with("reduced")) {
     const auto add = [&](const char* option, std::int64_t value, std::int64_t usual) {
       if (value != usual) line += std::string(" ") + option + " " + std::to_string(value);

@@ -124,6 +124,20 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   fails({"--data", folder.path().string(), "--quick"}, 3, "data_batch_1.bin");
 }
 
+TEST_CASE("A report repeats the precision and the evaluations of its runs, once") {
+  const TemporaryFolder folder;
+  const std::string kept = (folder / "kept").string();
+  REQUIRE(tiny(folder / "a", {"--rows", "mlp-1x512/none", "--seeds", "1", "--keep", kept,
+                              "--precision", "fp32-winograd", "--evaluate-every", "2"})
+              .status == 0);
+  const Finished report = run_program(table1, {"--report", kept});
+  REQUIRE(report.status == 0);
+  CHECK(contains(report.out, "- precision: fp32-winograd"));
+  CHECK(contains(report.out,
+                 "repeat: `table1 --synthetic --train-size 64 --test-size 50 --epochs 2 "
+                 "--evaluate-every 2 --precision fp32-winograd --device cpu --seeds 1 "));
+}
+
 TEST_CASE("A damaged run folder fails its cell, not the others") {
   const TemporaryFolder folder;
   const std::vector<std::string> rows = {"--rows", "mlp-1x512/none,mlp-1x512/random", "--seeds",
