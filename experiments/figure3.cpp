@@ -69,13 +69,15 @@ int draw(const Options& options, const std::string&) {
   shatter::check(!names.empty(), "--rows ", options.rows, " matches none of:", all);
   const auto folder = options.out / "reports" / "figure3";
   std::filesystem::create_directories(folder);
+  std::vector<std::string> tables;
   for (const std::string& name : names) {
     const Summary summary = summary_of(name);
     const auto path = folder / (name + ".svg");
     shatter::write_file_atomically(path, draw_model(summary, recipe(name).title));
     std::cerr << "drawn: " << path.string() << "\n";
-    std::cout << render(name, summary, options.format);
+    tables.push_back(render(name, summary, options.format));
   }
+  std::cout << in_one(tables, options.format);
   return exit_done;
 }
 

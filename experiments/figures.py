@@ -2,6 +2,7 @@
 
 import collections
 import math
+import re
 
 import matplotlib
 
@@ -75,18 +76,6 @@ def corruption(config):
     return config["data"]["corruption"]["kind"]
 
 
-def level(config):
-    """The share of labels drawn anew; none for pixel settings."""
-    kind = corruption(config)
-    if kind == "true-labels":
-        return 0.0
-    if kind == "random-labels":
-        return 1.0
-    if kind == "partially-corrupted-labels":
-        return config["data"]["corruption"]["probability"]
-    return None
-
-
 def seeds_text(runs):
     count = len({run["config"]["seed"] for run in runs})
     return f"{count} seed{'s' if count > 1 else ''}"
@@ -103,20 +92,6 @@ def panels(count, width=4.6, height=3.2):
     for axis in axes[count:]:
         axis.set_visible(False)
     return figure, axes[:count]
-
-
-def fitted_step(run, threshold=0.99):
-    """The interpolated step of the first training accuracy at the threshold, or none."""
-    curve = run["curve"]
-    online = numbers(curve["accuracy"])
-    full = numbers(curve.get("train_accuracy", [None] * len(online)))
-    before, at = None, 0
-    for step, value, stand_in in zip(curve["step"], full, online):
-        value = stand_in if math.isnan(value) else value
-        if value >= threshold:
-            return step if before is None else at + (step - at) * (threshold - before) / (value - before)
-        before, at = value, step
-    return None
 
 
 def by_setting(axis, group, column, label, style="-", scale=1):
@@ -145,36 +120,47 @@ def learning_curves(runs):
     return figure
 
 
-def against_corruption(runs):
+def level_of(row):
+    """The share of labels drawn anew in a row of figure1, "alexnet/p=0.2"; none for pixel settings."""
+    setting = row.split("/")[1]
+    if setting.startswith("p="):
+        return float(setting[2:])
+    return {"true-labels": 0.0, "random-labels": 1.0}.get(setting)
+
+
+def against_corruption(tables):
     """Figure 1 (b, c): time to overfit, and test error, against the share of corrupted labels."""
-    runs = [run for run in runs if level(run["config"]) is not None and plain(run["config"])
-            and run["config"]["data"]["name"] == "cifar10" and not quick(run["config"])
-            and run["result"]["status"] == "done"]
-    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
-    groups = {key: group for key, group in groups.items()
-              if len({level(run["config"]) for run in group}) > 2}
+    # (model, size of the table) -> quantity -> p -> value of each seed, none where it never came to it
+    groups = collections.OrderedDict()
+    for table in tables:
+        size = re.sub(r".*?(full size|reduced)", r"\1", table["title"])
+        for row in table["rows"]:
+            p = level_of(row["row"])
+            if p is None or "quick" in row["mark"] or "synthetic" in row["mark"]:
+                continue
+            quantities = groups.setdefault((row["row"].split("/")[0], size), {})
+            for quantity in row["quantities"]:
+                if quantity["name"] in ("relative_time", "test_error"):
+                    quantities.setdefault(quantity["name"], {})[p] = [
+                        run["numbers"].get(quantity["name"]) for run in row["runs"]]
+    groups = {key: group for key, group in groups.items() if len(group.get("test_error", {})) > 2}
     if not groups:
         return None
     figure, (time, error) = panels(2)
     for colour, ((model, size), group) in zip(("#1b7837", "#2166ac", "#b2182b", "#762a83"), groups.items()):
-        zero = {run["config"]["seed"]: fitted_step(run) for run in group if level(run["config"]) == 0}
-        ratio, errors = collections.defaultdict(list), collections.defaultdict(list)
-        for run in group:
-            p, step = level(run["config"]), fitted_step(run)
-            errors[p].append(100 - 100 * run["result"]["test"]["accuracy"])
-            base = zero.get(run["config"]["seed"])
-            if base and step:
-                ratio[p].append(step / base)
-            elif base:
-                time.plot([p], [0], "x", color=colour)  # censored
-        for axis, points in ((time, ratio), (error, errors)):
-            x = sorted(points)
-            mean = [sum(points[p]) / len(points[p]) for p in x]
-            axis.plot(x, mean, "o-", color=colour, label=f"{MODELS[model]}, {size}, {seeds_text(group)}")
-            axis.fill_between(x, [min(points[p]) for p in x], [max(points[p]) for p in x], color=colour,
+        for axis, points in ((time, group.get("relative_time", {})), (error, group["test_error"])):
+            reached = {p: [v for v in points[p] if v is not None] for p in sorted(points)}
+            x = [p for p in reached if reached[p]]
+            counts = {len(points[p]) for p in points}
+            seeds = "-".join(str(n) for n in sorted({min(counts), max(counts)})) if counts else "0"
+            axis.plot(x, [sum(reached[p]) / len(reached[p]) for p in x], "o-", color=colour,
+                      label=f"{MODELS[model]}, {size}, seeds: {seeds}")
+            axis.fill_between(x, [min(reached[p]) for p in x], [max(reached[p]) for p in x], color=colour,
                               alpha=0.2, linewidth=0)
-    time.set(title="(b) steps to 99 % training accuracy, relative to p = 0", xlabel="corrupted labels p",
-             ylim=(0, None))
+            censored = [p for p in reached if len(reached[p]) < len(points[p])]
+            axis.plot(censored, [0] * len(censored), "x", color=colour)
+    time.set(title="(b) steps to 99 % training accuracy, relative to p = 0\n(crosses: a run never came to it)",
+             xlabel="corrupted labels p", ylim=(0, None))
     error.set(title="(c) test error, %", xlabel="corrupted labels p", ylim=(0, 100))
     for axis in (time, error):
         axis.title.set_fontsize(9)
@@ -186,7 +172,7 @@ def clean_and_corrupted(runs):
     """The accuracy on the clean and on the corrupted part of the training set over time."""
     runs = [run for run in runs if corruption(run["config"]) == "partially-corrupted-labels"
             and "corrupted_accuracy" in run["curve"] and not quick(run["config"])]
-    groups = grouped(runs, lambda c: (c["model"], level(c), size_of(c)))
+    groups = grouped(runs, lambda c: (c["model"], c["data"]["corruption"]["probability"], size_of(c)))
     if not groups:
         return None
     groups = dict(sorted(groups.items()))

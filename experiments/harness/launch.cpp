@@ -105,27 +105,40 @@ void write_reports(const Options& options, const std::string& program,
   write_file_atomically(folder / "table.tex", render(Format::latex));
 }
 
-std::string missing_rows(const ProgramInfo& program, const Options& options,
-                         const std::vector<std::string>& rows, const std::set<std::string>& done) {
-  if (options.format != Format::markdown) return {};
-  std::string names;
+std::string in_one(const std::vector<std::string>& tables, Format format) {
+  const bool json = format == Format::json;
+  std::string all;
+  for (const std::string& table : tables) all += (all.empty() ? "" : json ? "," : "\n") + table;
+  return json ? "[" + all + "]\n" : all;
+}
+
+int put_report(const ProgramInfo& program, const Options& options,
+               const std::vector<std::string>& rows, const std::vector<ReportTable>& tables) {
+  std::vector<std::string> texts, full_size_texts;
+  std::set<std::string> done;
+  for (const ReportTable& table : tables) {
+    texts.push_back(table.text);
+    if (!table.full_size) continue;
+    full_size_texts.push_back(table.text);
+    done.insert(table.rows.begin(), table.rows.end());
+  }
+  std::string all = in_one(texts, options.format), names;
   for (const std::string& row : rows) {
     if (done.contains(row) || !matches(row, program.rows)) continue;
     names += (names.empty() ? "`" : ", `") + row + "`";
   }
-  return names.empty() ? names : "\nNot run at full size: " + names + ".\n";
-}
-
-int put_report(const Options& options, const std::string& program, const std::string& all,
-               const std::string& full_size) {
+  if (options.format == Format::markdown && !names.empty())
+    all += "\nNot run at full size: " + names + ".\n";
   if (options.into.empty()) {
     std::cout << all;
     return exit_done;
   }
-  const std::string document = read_file(options.into), full = program + "-full-size";
+  const std::string document = read_file(options.into), full = program.name + "-full-size";
   const bool whole = document.find("<!-- " + full + ":begin -->") == std::string::npos;
-  write_file_atomically(options.into, whole ? replace_section(document, program, all)
-                                            : replace_section(document, full, full_size));
+  write_file_atomically(
+      options.into, whole
+                        ? replace_section(document, program.name, all)
+                        : replace_section(document, full, in_one(full_size_texts, options.format)));
   return exit_done;
 }
 

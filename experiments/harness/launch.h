@@ -33,15 +33,20 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
 void write_reports(const Options& options, const std::string& program,
                    const std::function<std::string(Format)>& render);
 
-/// For a report in Markdown: which of the program's usual rows have no full-size result; "" when
-/// all have one, or in other formats.
-std::string missing_rows(const ProgramInfo& program, const Options& options,
-                         const std::vector<std::string>& rows, const std::set<std::string>& done);
+/// Printed tables one after the other; of JSON, an array.
+std::string in_one(const std::vector<std::string>& tables, Format format);
 
-/// Prints the tables of kept results, or puts them into --into: `full_size` alone where that page
-/// marks a section "<program>-full-size", else all.
-int put_report(const Options& options, const std::string& program, const std::string& all,
-               const std::string& full_size);
+/// A table of kept results, in the options' format.
+struct ReportTable {
+  std::string text;
+  std::vector<std::string> rows;  ///< names
+  bool full_size = false;
+};
+/// Prints the tables of kept results, or puts them into --into: those of
+/// full size alone where that page marks a section "<program>-full-size", else all. In Markdown all
+/// of them are followed by which of `rows`, the program's, have no full-size result.
+int put_report(const ProgramInfo& program, const Options& options,
+               const std::vector<std::string>& rows, const std::vector<ReportTable>& tables);
 
 /// 128 plus the signal that came, having said that the runs are saved; else 0.
 int interrupted_status(Progress& progress);

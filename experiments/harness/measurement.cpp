@@ -256,20 +256,16 @@ int report(const MeasurementProgram& program, const Options& options) {
     if (!ours) continue;  // a folder may hold the results of several programs
     results.push_back(finished_measurement(compact, path.string()));
   }
-  std::string all, full_size;
   std::vector<std::string> names;
-  std::set<std::string> done;
   for (const MeasurementRow& row : program.rows) names.push_back(row.name);
+  std::vector<ReportTable> tables;
   for (const MeasurementTable& table : kept_tables(program, results)) {
-    const std::string text = render(table, options.format);
-    all += (all.empty() ? "" : "\n") + text;
-    for (const MeasurementReport& row : table.rows) {
-      if (row.mark.empty()) done.insert(row.row.name);
-    }
-    if (table.rows.front().mark.empty()) full_size += (full_size.empty() ? "" : "\n") + text;
+    tables.push_back({.text = render(table, options.format),
+                      .rows = {},
+                      .full_size = table.rows.front().mark.empty()});
+    for (const MeasurementReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  all += missing_rows(program.info, options, names, done);
-  return put_report(options, program.info.name, all, full_size);
+  return put_report(program.info, options, names, tables);
 }
 
 int run(const MeasurementProgram& program, const Options& options, const std::string& command) {

@@ -102,20 +102,16 @@ Table final_table(const TableProgram& program, const Plan& plan,
 }
 
 int report(const TableProgram& program, const Options& options) {
-  std::string all, full_size;
   std::vector<std::string> names;
-  std::set<std::string> done;
   for (const Row& row : program.rows) names.push_back(row.name);
+  std::vector<ReportTable> tables;
   for (const Table& table : kept_tables(program, kept_results(options.report))) {
-    const std::string text = rendered(program, table, options.format);
-    all += (all.empty() ? "" : "\n") + text;
-    for (const RowReport& row : table.rows) {
-      if (row.mark.empty()) done.insert(row.row.name);
-    }
-    if (table.title == program.title + ", full size") full_size = text;
+    tables.push_back({.text = rendered(program, table, options.format),
+                      .rows = {},
+                      .full_size = table.rows.front().mark.empty()});
+    for (const RowReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  all += missing_rows(program.info, options, names, done);
-  return put_report(options, program.info.name, all, full_size);
+  return put_report(program.info, options, names, tables);
 }
 
 int run(const TableProgram& program, const Options& options, const std::string& command) {

@@ -118,8 +118,4 @@ double largest(const FinishedCell& cell, const std::string& column) {
   return result;
 }
 
-double last(const FinishedCell& cell, const std::string& column) {
-  return column_of(cell, column).back();
-}
-
 }  // namespace shatter::experiments

@@ -35,7 +35,5 @@ double first_step(const FinishedCell& cell, const std::string& column, double le
 double relative_time(double time, double base);
 /// The largest value of a column.
 double largest(const FinishedCell& cell, const std::string& column);
-/// The last value of a column.
-double last(const FinishedCell& cell, const std::string& column);
 
 }  // namespace shatter::experiments

@@ -41,7 +41,7 @@ TEST_CASE("figure3 draws the model it is asked for and prints its layers") {
       program, {"--rows", "lenet", "--format", "json", "--out", folder.path().string()});
   INFO(run.err);
   REQUIRE(run.status == 0);
-  CHECK(nlohmann::json::parse(run.out)["parameters"] == 431080);
+  CHECK(nlohmann::json::parse(run.out)[0]["parameters"] == 431080);
   CHECK(get(folder / "reports/figure3/lenet.svg").starts_with("<svg "));
   const Finished usual = run_program(program, {"--out", folder.path().string()});
   CHECK(contains(usual.out, "- parameters: 1,649,402, as published"));

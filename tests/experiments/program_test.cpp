@@ -76,6 +76,9 @@ TEST_CASE("Kept results survive without their runs and make the report") {
   const Finished report = run_program(table1, {"--report", kept});
   REQUIRE(report.status == 0);
   CHECK(contains(report.out, "table1 --synthetic --train-size 64 --test-size 50 --epochs 2"));
+  const Finished json = run_program(table1, {"--report", kept, "--format", "json"});
+  REQUIRE(json.status == 0);
+  CHECK(nlohmann::json::parse(json.out)[0]["rows"][0]["row"] == "mlp-1x512/none");
   put(folder / "page.md", "top\n<!-- table1:begin -->\n<!-- table1:end -->\n");
   const std::string page = (folder / "page.md").string();
   REQUIRE(run_program(table1, {"--report", kept, "--into", page}).status == 0);
