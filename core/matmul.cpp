@@ -3,6 +3,7 @@
 
 #include <shatter/core/checks.h>
 #include <shatter/core/ops.h>
+#include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/reduce.h>
 
 namespace shatter {
@@ -54,32 +55,40 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
                 });
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
-  ops::check_operands("linear", {x});
-  ops::check_parameters("linear", x, {w, b});
-  check(x.rank() == 2 && w.rank() == 2 && x.dim(1) == w.dim(1), "linear: input ", x.shape(),
-        " does not fit weight ", w.shape(), "; expected [n, in] and [out, in]");
+Tensor linear(const Tensor& x_any, const Tensor& w, const Tensor& b, bool with_relu) {
+  ops::check_operands("linear", {x_any});
+  ops::check_parameters("linear", x_any, {w, b});
+  check(x_any.rank() == 2 && w.rank() == 2 && x_any.dim(1) == w.dim(1), "linear: input ",
+        x_any.shape(), " does not fit weight ", w.shape(), "; expected [n, in] and [out, in]");
   check(!b || b.shape() == Shape{w.dim(0)}, "linear: bias ", b ? b.str() : "", " for weight ",
         w.shape());
-  const Tensor weight = w.detach().to(x.dtype());
-  const Tensor y = product("linear", x.detach(), false, weight, true);
-  if (b) {
-    ops::run_mixed("linear", y, [&]<class T>(auto& context) {
-      kernels::add_bias<T>(context, y.dim(0), y.dim(1), y.data<T>(), b.packed().data<wide_t<T>>(),
-                           y.data<T>());
-    });
-  }
-  return record("linear", y, {x, w, b},
-                [x = x.detach(), weight](const Tensor& dy_any, const Needed& needed) {
-                  const Tensor dy = dy_any.packed();
+  const Tensor x = x_any.detach().packed(), weight = w.detach().to(x.dtype()).packed();
+  const Tensor bias = b ? b.detach().packed() : Tensor();
+  const kernels::LinearGeometry g{
+      .n = x.dim(0), .in = x.dim(1), .out = w.dim(0), .relu = with_relu};
+  const Tensor y = Tensor::empty({g.n, g.out}, x.dtype(), x.device());
+  ops::run_mixed("linear", x, [&]<class T>(auto& context) {
+    kernels::linear_forward<T>(context, g, x.data<T>(), weight.data<T>(),
+                               ops::data_or_null<wide_t<T>>(bias), y.data<T>());
+  });
+  return record("linear", y, {x_any, w, b},
+                [x, weight, y = with_relu ? y : Tensor()](const Tensor& dy, const Needed& needed) {
+                  const Tensor dense = dy.packed(), dz = y ? ops::like(y) : dense;
+                  if (y) {
+                    ops::run_mixed("linear", y, [&]<class T>(auto& context) {
+                      kernels::unary_backward<T>(context, kernels::UnaryOp::relu, y.numel(),
+                                                 y.data<T>(), y.data<T>(), dense.data<T>(),
+                                                 dz.data<T>());
+                    });
+                  }
                   Tensor dx, dw, db;
-                  if (needed[0]) dx = product("linear", dy, false, weight, false);
-                  if (needed[1]) dw = product("linear", dy, true, x, false, true);
+                  if (needed[0]) dx = product("linear", dz, false, weight, false);
+                  if (needed[1]) dw = product("linear", dz, true, x, false, true);
                   if (needed[2]) {
-                    db = Tensor::empty({dy.dim(1)}, wide_of(dy.dtype()), dy.device());
-                    ops::run_mixed("linear", dy, [&]<class T>(auto& context) {
-                      kernels::reduce_rows<T>(context, dy.dim(0), dy.dim(1), dy.data<T>(),
-                                              dy.dim(1), db.data<wide_t<T>>());
+                    db = Tensor::empty({dz.dim(1)}, wide_of(dz.dtype()), dz.device());
+                    ops::run_mixed("linear", dz, [&]<class T>(auto& context) {
+                      kernels::reduce_rows<T>(context, dz.dim(0), dz.dim(1), dz.data<T>(),
+                                              dz.dim(1), db.data<wide_t<T>>());
                     });
                   }
                   return std::vector<Tensor>{dx, dw, db};

@@ -93,8 +93,9 @@ Tensor concat(const std::vector<Tensor>& parts);
 // Matrix products.
 /// op(a) [m, k] times op(b) [k, n]; a transposed operand is stored the other way round.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
-/// x [n, in] times w [out, in] transposed, plus b [out] (may be undefined).
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {});
+/// x [n, in] times w [out, in] transposed, plus b [out] (may be undefined); with_relu: and the ReLU
+/// of it, in the same pass.
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {}, bool with_relu = false);
 
 // Layers' operations. `into`, where given, is a tensor (usually a channel slice) of the result's
 // shape that receives the result; the op returns it.

@@ -29,13 +29,19 @@ void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfl
 void matmul(CudaContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
             const bfloat16* b, float beta, float* c);
 
-/// y [rows, columns] = x + bias [columns], in place allowed. T: float, double,
-/// bfloat16.
+struct LinearGeometry {
+  std::int64_t n = 0, in = 0, out = 0;
+  bool relu = false;
+};
+
+/// The linear layer: y [n, out] = x [n, in] w [out, in]^T + bias [out], then max(0, y) with relu
+/// (NaN stays). Packed; bias may be null. T as for matmul, summed in float and rounded once on the
+/// CPU; CUDA rounds a bfloat16 product before the bias too.
 template <class T>
-void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-              const wide_t<T>* bias, T* y);
+void linear_forward(CpuContext& context, const LinearGeometry& g, const T* x, const T* w,
+                    const wide_t<T>* bias, T* y);
 template <class T>
-void add_bias(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-              const wide_t<T>* bias, T* y);
+void linear_forward(CudaContext& context, const LinearGeometry& g, const T* x, const T* w,
+                    const wide_t<T>* bias, T* y);
 
 }  // namespace shatter::kernels

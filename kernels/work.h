@@ -55,10 +55,10 @@ constexpr Work matmul_work(const MatmulGeometry& g, bool reads_c) {
   return {2 * g.m * g.n * g.k, (g.m * g.k + g.k * g.n) * in + (reads_c ? 2 : 1) * g.m * g.n * out};
 }
 
+/// The bias and ReLU are left out.
 template <class T>
-constexpr Work add_bias_work(std::int64_t rows, std::int64_t columns) {
-  return {rows * columns, 2 * rows * columns * static_cast<std::int64_t>(sizeof(T)) +
-                              columns * static_cast<std::int64_t>(sizeof(wide_t<T>))};
+constexpr Work linear_work(const LinearGeometry& g) {
+  return matmul_work<T>({.m = g.n, .n = g.out, .k = g.in}, false);
 }
 
 /// Images of `image` bytes an element and filters of `filter`; the bias is left out.

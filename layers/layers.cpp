@@ -104,7 +104,7 @@ Linear::Linear(const Options& o) : options(checked(o)), weight(Tensor::zeros({o.
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
-  return linear(x, weight, bias);
+  return linear(x, weight, bias, options.relu);
 }
 
 void Linear::visit(Visitor& visitor) {
@@ -115,7 +115,7 @@ void Linear::visit(Visitor& visitor) {
 LayerInfo Linear::info(const Shape& input) const {
   check(input.rank() == 2 && input[1] == options.in, "Linear: input is ", input, ", expected [n, ",
         options.in, "]");
-  return {text("Linear ", options.out), Shape{input[0], options.out},
+  return {text("Linear ", options.out, options.relu ? " + ReLU" : ""), Shape{input[0], options.out},
           input[0] * options.in * options.out};
 }
 

@@ -57,6 +57,7 @@ class Linear {
   struct Options {
     std::int64_t in = 0, out = 0;
     bool bias = true;
+    bool relu = false;                         ///< fused ReLU behind it
     std::optional<Initializer> weight_init{};  ///< default: He, fan-in
     Initializer bias_init = init::zeros();
   };

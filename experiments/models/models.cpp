@@ -1,4 +1,5 @@
-// The paper's models, layer by layer.
+// The paper's models, layer by layer. Layers are named by their places in PyTorch's nn.Sequential,
+// where each ReLU has one of its own.
 #include <shatter/experiments/models/models.h>
 
 #include <cmath>
@@ -59,15 +60,18 @@ Sequential small_alexnet(std::int64_t classes, ImageSize image) {
   const auto hidden = [](std::int64_t in, std::int64_t out) {
     return Linear({.in = in,
                    .out = out,
+                   .relu = true,
                    .weight_init = init::truncated_normal(0.04),
                    .bias_init = init::constant(0.1)});
   };
   const MaxPool2d pool({.window = 3, .stride = 2, .padding = same});
   const std::int64_t h = (image.h + 3) / 4, w = (image.w + 3) / 4;
-  return Sequential(
-      conv(image.c, 0), Relu(), pool, LocalResponseNorm(), conv(64, 0.1), Relu(), pool,
-      LocalResponseNorm(), Flatten(), hidden(h * w * 64, 384), Relu(), hidden(384, 192), Relu(),
-      Linear({.in = 192, .out = classes, .weight_init = init::truncated_normal(1.0 / 192)}));
+  Sequential model(conv(image.c, 0), Relu(), pool, LocalResponseNorm(), conv(64, 0.1), Relu(), pool,
+                   LocalResponseNorm(), Flatten());
+  return model.add("9", hidden(h * w * 64, 384))
+      .add("11", hidden(384, 192))
+      .add("13",
+           Linear({.in = 192, .out = classes, .weight_init = init::truncated_normal(1.0 / 192)}));
 }
 
 Sequential lenet(std::int64_t classes, ImageSize image) {
@@ -75,22 +79,31 @@ Sequential lenet(std::int64_t classes, ImageSize image) {
         " pixels, at least 16 x 16 are needed");
   const MaxPool2d pool({.window = 2, .stride = 2, .padding = Padding{}});
   const std::int64_t h = ((image.h - 4) / 2 - 4) / 2, w = ((image.w - 4) / 2 - 4) / 2;
-  return Sequential(Conv2d({.in = image.c, .out = 20, .kernel = 5, .padding = Padding{}}), pool,
-                    Conv2d({.in = 20, .out = 50, .kernel = 5, .padding = Padding{}}), pool,
-                    Flatten(), Linear({.in = h * w * 50, .out = 500}), Relu(),
-                    Linear({.in = 500, .out = classes}));
+  Sequential model(Conv2d({.in = image.c, .out = 20, .kernel = 5, .padding = Padding{}}), pool,
+                   Conv2d({.in = 20, .out = 50, .kernel = 5, .padding = Padding{}}), pool,
+                   Flatten());
+  return model.add("5", Linear({.in = h * w * 50, .out = 500, .relu = true}))
+      .add("7", Linear({.in = 500, .out = classes}));
 }
+
+namespace {
+
+/// Of the i-th linear layer behind a Flatten, each with a ReLU between it and the next.
+std::string layer_name(int i) {
+  return std::to_string(2 * i + 1);
+}
+
+}  // namespace
 
 Sequential mlp(int layers, std::int64_t units, std::int64_t classes, ImageSize image) {
   check(layers >= 1 && units >= 1, "mlp: ", layers, " hidden layers of ", units, " units");
-  Sequential model;
-  model.add(Flatten());
+  Sequential model{Flatten()};
   std::int64_t in = image.h * image.w * image.c;
   for (int i = 0; i < layers; ++i) {
-    model.add(Linear({.in = in, .out = units})).add(Relu());
+    model.add(layer_name(i), Linear({.in = in, .out = units, .relu = true}));
     in = units;
   }
-  return model.add(Linear({.in = in, .out = classes}));
+  return model.add(layer_name(layers), Linear({.in = in, .out = classes}));
 }
 
 const std::vector<ModelRecipe>& recipes() {

@@ -6,6 +6,7 @@
 #include <Eigen/Core>
 
 #include <shatter/kernels/error.h>
+#include <shatter/kernels/functions.h>
 #include <shatter/kernels/matmul.h>
 #include <shatter/kernels/work.h>
 
@@ -141,7 +142,12 @@ std::int64_t tile_extent(std::int64_t size, std::int64_t parts) {
   return ceil_div(ceil_div(size, parts), 64) * 64;
 }
 
-// op(a) op(b) in tiles: multiply(i, j, rows, columns) does the one at (i, j).
+/// c's rows [i, i + rows) and columns [j, j + columns).
+struct Tile {
+  std::int64_t i, j, rows, columns;
+};
+
+/// Calls multiply(tile) for each tile of c, on the threads.
 template <class Multiply>
 void for_tiles(CpuContext& context, const MatmulGeometry& g, Multiply multiply) {
   // Every tile packs its share of both operands, so tiles are few and near square: up to 16 of at
@@ -156,8 +162,17 @@ void for_tiles(CpuContext& context, const MatmulGeometry& g, Multiply multiply) 
   const std::int64_t columns = ceil_div(g.n, tile_n);
   context.parallel(ceil_div(g.m, tile_m) * columns, [&](std::int64_t tile) {
     const std::int64_t i = tile / columns * tile_m, j = tile % columns * tile_n;
-    multiply(i, j, std::min(tile_m, g.m - i), std::min(tile_n, g.n - j));
+    multiply(Tile{i, j, std::min(tile_m, g.m - i), std::min(tile_n, g.n - j)});
   });
+}
+
+/// A tile of alpha op(a) op(b) + beta c; its first element lies at c.
+template <class T>
+void multiply_tile(const MatmulGeometry& g, const Tile& tile, wide_t<T> alpha, const T* a,
+                   const T* b, wide_t<T> beta, wide_t<T>* c, std::int64_t ldc) {
+  gemm(g.transpose_a, g.transpose_b, tile.rows, tile.columns, g.k, alpha,
+       a + (g.transpose_a ? tile.i : tile.i * g.lda), g.lda,
+       b + (g.transpose_b ? tile.j * g.ldb : tile.j), g.ldb, beta, c, ldc);
 }
 
 /// The geometry with every leading dimension.
@@ -186,12 +201,9 @@ void multiply(CpuContext& context, const MatmulGeometry& packed, wide_t<T> alpha
   if (g.m <= 0 || g.n <= 0) return;
   const ProfileScope scope(context, "matmul", matmul_work<T, wide_t<T>>(g, beta != 0));
   if (g.k <= 0) return scale(g, beta, c);
-  for_tiles(context, g,
-            [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
-              gemm(g.transpose_a, g.transpose_b, rows, columns, g.k, alpha,
-                   a + (g.transpose_a ? i : i * g.lda), g.lda, b + (g.transpose_b ? j * g.ldb : j),
-                   g.ldb, beta, c + i * g.ldc + j, g.ldc);
-            });
+  for_tiles(context, g, [&](const Tile& tile) {
+    multiply_tile(g, tile, alpha, a, b, beta, c + tile.i * g.ldc + tile.j, g.ldc);
+  });
 }
 
 }  // namespace
@@ -209,23 +221,20 @@ void matmul(CpuContext& context, const MatmulGeometry& packed, float alpha, cons
   if (g.m <= 0 || g.n <= 0) return;
   const ProfileScope scope(context, "matmul", matmul_work<bfloat16>(g, beta != 0));
   if (g.k <= 0) return scale(g, beta, c);
-  for_tiles(context, g,
-            [&](std::int64_t i, std::int64_t j, std::int64_t rows, std::int64_t columns) {
-              const Workspace<float> product(rows * columns);
-              gemm(g.transpose_a, g.transpose_b, rows, columns, g.k, alpha,
-                   a + (g.transpose_a ? i : i * g.lda), g.lda, b + (g.transpose_b ? j * g.ldb : j),
-                   g.ldb, 0, product.data(), columns);
-              multiversion([=, product = product.data()] {
-                for (std::int64_t row = 0; row < rows; ++row) {
-                  bfloat16* const out = c + (i + row) * g.ldc + j;
-                  SHATTER_INDEPENDENT
-                  for (std::int64_t l = 0; l < columns; ++l) {
-                    const float old = beta == 0 ? 0 : beta * out[l];
-                    out[l] = static_cast<bfloat16>(product[row * columns + l] + old);
-                  }
-                }
-              });
-            });
+  for_tiles(context, g, [&](const Tile& tile) {
+    const Workspace<float> product(tile.rows * tile.columns);
+    multiply_tile(g, tile, alpha, a, b, 0.f, product.data(), tile.columns);
+    multiversion([=, &g, product = product.data()] {
+      for (std::int64_t row = 0; row < tile.rows; ++row) {
+        bfloat16* const out = c + (tile.i + row) * g.ldc + tile.j;
+        SHATTER_INDEPENDENT
+        for (std::int64_t l = 0; l < tile.columns; ++l) {
+          const float old = beta == 0 ? 0 : beta * out[l];
+          out[l] = static_cast<bfloat16>(product[row * tile.columns + l] + old);
+        }
+      }
+    });
+  });
 }
 
 void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfloat16* a,
@@ -234,17 +243,42 @@ void matmul(CpuContext& context, const MatmulGeometry& g, float alpha, const bfl
 }
 
 template <class T>
-void add_bias(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-              const wide_t<T>* bias, T* y) {
-  const ProfileScope scope(context, "add_bias", add_bias_work<T>(rows, columns));
-  context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
-    multiversion([=] {
-      for (std::int64_t row = begin; row < end; ++row) {
-        SHATTER_INDEPENDENT
-        for (std::int64_t i = 0; i < columns; ++i)
-          y[row * columns + i] = static_cast<T>(x[row * columns + i] + bias[i]);
-      }
-    });
+void linear_forward(CpuContext& context, const LinearGeometry& linear, const T* x, const T* w,
+                    const wide_t<T>* bias, T* y) {
+  using Wide = wide_t<T>;
+  const MatmulGeometry g =
+      with_steps({.m = linear.n, .n = linear.out, .k = linear.in, .transpose_b = true});
+  if (g.m <= 0 || g.n <= 0) return;
+  const ProfileScope scope(context, "linear_forward", linear_work<T>(linear));
+  for_tiles(context, g, [&](const Tile& tile) {
+    T* const out = y + tile.i * g.ldc + tile.j;
+    constexpr bool in_place = std::is_same_v<T, Wide>;
+    const Workspace<Wide> space(in_place ? 0 : tile.rows * tile.columns);
+    Wide* product = space.data();
+    std::int64_t step = tile.columns;
+    if constexpr (in_place) {
+      product = out;
+      step = g.ldc;
+    }
+    if (g.k > 0)
+      multiply_tile(g, tile, Wide(1), x, w, Wide(0), product, step);
+    else
+      for (std::int64_t row = 0; row < tile.rows; ++row)
+        std::fill_n(product + row * step, tile.columns, Wide(0));
+    if (in_place && !bias && !linear.relu) return;
+    const Wide* const shift = bias ? bias + tile.j : nullptr;
+    multiversion(
+        [=, rows = tile.rows, columns = tile.columns, out_step = g.ldc, relu = linear.relu] {
+          for (std::int64_t row = 0; row < rows; ++row) {
+            const Wide* const from = product + row * step;
+            T* const to = out + row * out_step;
+            SHATTER_INDEPENDENT
+            for (std::int64_t l = 0; l < columns; ++l) {
+              const Wide z = shift ? from[l] + shift[l] : from[l];
+              to[l] = static_cast<T>(relu ? Relu{}(z) : z);
+            }
+          }
+        });
   });
 }
 
@@ -252,10 +286,11 @@ template void matmul(CpuContext&, const MatmulGeometry&, float, const float*, co
                      float*);
 template void matmul(CpuContext&, const MatmulGeometry&, double, const double*, const double*,
                      double, double*);
-template void add_bias(CpuContext&, std::int64_t, std::int64_t, const float*, const float*, float*);
-template void add_bias(CpuContext&, std::int64_t, std::int64_t, const double*, const double*,
-                       double*);
-template void add_bias(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, const float*,
-                       bfloat16*);
+template void linear_forward(CpuContext&, const LinearGeometry&, const float*, const float*,
+                             const float*, float*);
+template void linear_forward(CpuContext&, const LinearGeometry&, const double*, const double*,
+                             const double*, double*);
+template void linear_forward(CpuContext&, const LinearGeometry&, const bfloat16*, const bfloat16*,
+                             const float*, bfloat16*);
 
 }  // namespace shatter::kernels

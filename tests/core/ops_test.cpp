@@ -165,6 +165,15 @@ TEST_CASE("fused batch norm and ReLU equal the pair, and update the running stat
   CHECK(values(mean1)[0] == Approx(0.1 * expected).epsilon(1e-12));
 }
 
+TEST_CASE("fused linear and ReLU equal the pair, backward too") {
+  const Tensor x = draw({6, 5}, 1), w = draw({4, 5}, 2), b = draw({4}, 3);
+  const Tensor fused = linear(x, w, b, true), pair = relu(linear(x, w, b));
+  CHECK(values(fused) == values(pair));
+  const auto by = [&](const Tensor& y) { return grad(sum(y * y), {x, w, b}); };
+  const auto of_fused = by(fused), of_pair = by(pair);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(values(of_fused[i]) == values(of_pair[i]));
+}
+
 TEST_CASE("running variance is biased unless PyTorch's is asked for") {
   const Tensor x = Tensor::from(std::vector<double>{1, 3}, {2, 1});
   const Tensor mean = Tensor::zeros({1}, DType::float64), variance = mean.clone();

@@ -1,6 +1,9 @@
 // Matrix products against three loops.
 #include <shatter/kernels/matmul.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
 #include "tests/support/devices.h"
@@ -89,23 +92,44 @@ TEMPLATE_TEST_CASE("matmul without inner dimension scales c", "", float, double,
   compare<TestType>({0, 5, 4}, 1, 0, 0);
 }
 
-TEMPLATE_TEST_CASE("add_bias adds to every row, also in place", "", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("linear_forward is product, bias and ReLU", "", float, double, bfloat16) {
   using T = TestType;
-  for (const std::int64_t columns : {1, 31, 1003}) {
-    const std::int64_t rows = 33;
-    const auto x = integer_values<T>(rows * columns, 1);
-    const auto bias = integer_values<wide_t<T>>(columns, 2);
-    std::vector<T> expected;
-    for (std::size_t i = 0; i < x.size(); ++i)
-      expected.push_back(T(wide_t<T>(x[i]) + bias[i % static_cast<std::size_t>(columns)]));
-    on_devices([&](auto& on) {
-      T* const there = on.put(x);
-      T* const y = on.template make<T>(rows * columns);
-      const wide_t<T>* const bias_there = on.put(bias);
-      add_bias<T>(on.context, rows, columns, there, bias_there, y);
-      REQUIRE(on.result(y) == expected);
-      add_bias<T>(on.context, rows, columns, there, bias_there, there);
-      REQUIRE(on.result(there) == expected);
-    });
-  }
+  for (const auto& size : std::vector<std::array<std::int64_t, 3>>{
+           {1, 1, 1}, {33, 31, 31}, {7, 0, 33}, {0, 5, 4}, {130, 70, 300}, {2, 9, 1003}})
+    for (const bool biased : {false, true})
+      for (const bool relu : {false, true}) {
+        const LinearGeometry g{.n = size[0], .in = size[1], .out = size[2], .relu = relu};
+        CAPTURE(g.n, g.in, g.out, biased, relu);
+        const auto x = random_values<T>(g.n * g.in, 1), w = random_values<T>(g.out * g.in, 2);
+        const auto bias = random_values<wide_t<T>>(g.out, 3);
+        std::vector<double> expected;
+        double largest = 1;  // before the ReLU
+        for (std::int64_t i = 0; i < g.n; ++i)
+          for (std::int64_t j = 0; j < g.out; ++j) {
+            double sum = biased ? double(bias[std::size_t(j)]) : 0;
+            for (std::int64_t l = 0; l < g.in; ++l)
+              sum += double(x[std::size_t(i * g.in + l)]) * double(w[std::size_t(j * g.in + l)]);
+            largest = std::max(largest, std::abs(sum));
+            expected.push_back(relu ? std::max(0.0, sum) : sum);
+          }
+        on_devices([&](auto& on) {
+          T* const y = on.template make<T>(g.n * g.out);
+          linear_forward<T>(on.context, g, on.put(x), on.put(w), biased ? on.put(bias) : nullptr,
+                            y);
+          require_close(on.result(y), expected, double(g.in) + 2, largest, 2);
+        });
+      }
+}
+
+TEMPLATE_TEST_CASE("The ReLU of linear_forward lets NaN pass", "", float, double, bfloat16) {
+  using T = TestType;
+  const std::vector<T> x{T(std::nanf("")), T(-1.0f)}, w{T(1.0f)};
+  on_devices([&](auto& on) {
+    T* const y = on.template make<T>(2);
+    linear_forward<T>(on.context, {.n = 2, .in = 1, .out = 1, .relu = true}, on.put(x), on.put(w),
+                      nullptr, y);
+    const auto result = on.result(y);
+    CHECK(std::isnan(double(result[0])));
+    CHECK(double(result[1]) == 0);
+  });
 }
