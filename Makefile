@@ -15,7 +15,7 @@ all: build
 
 build:
 	@.ci/dependencies build
-	@cmake --preset $(PRESET) --log-level=NOTICE
+	@cmake --preset $(PRESET) --log-level=NOTICE $(if $(CI),-DSHATTER_WERROR=ON)
 	@cmake --build $(BUILD) -j $(JOBS)
 
 test: build

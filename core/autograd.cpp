@@ -34,9 +34,11 @@ std::vector<Node*> outputs_first(Node* root) {
 }
 
 void check_gradient(const Node& node, const Tensor& gradient) {
-  check(gradient.shape() == node.shape && gradient.dtype() == node.dtype,
-        "backward: the output of ", node.op, " is ", name_of(node.dtype), " ", node.shape,
-        ", its gradient ", gradient.str());
+  check(gradient.shape() == node.shape && gradient.dtype() == node.dtype &&
+            gradient.device() == node.device,
+        "backward: the output of ", node.op, " is ", name_of(node.dtype), " ", node.shape, " on ",
+        node.device.name(), ", its gradient ", gradient.str(),
+        gradient.defined() ? " on " + gradient.device().name() : "");
 }
 
 /// sum += term, in place where nothing else sees sum's memory.
@@ -129,6 +131,7 @@ std::shared_ptr<Node> make_leaf(const Tensor& tensor) {
   node->order = next_order();
   node->shape = tensor.shape();
   node->dtype = tensor.dtype();
+  node->device = tensor.device();
   return node;
 }
 

@@ -23,6 +23,7 @@ struct Node {
   std::uint64_t order = 0;  ///< creation order: inputs come before outputs
   Shape shape;
   DType dtype = DType::float32;
+  Device device;
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where no gradient is needed
   Backward backward;
   Tensor gradient;

@@ -266,6 +266,9 @@ void Tensor::rebind(const Tensor& source) const {
   const std::shared_ptr<Node> kept = node();
   impl() = source.impl();
   set_node(kept);
+  if (!kept) return;
+  kept->device = device();
+  if (kept->gradient) kept->gradient = kept->gradient.to(device());
 }
 
 const Tensor& Tensor::set_requires_grad(bool value) const {
@@ -290,8 +293,10 @@ Tensor Tensor::grad() const {
 void Tensor::set_grad(const Tensor& gradient) const {
   check(requires_grad() && node()->leaf, "set_grad: the tensor ", str(),
         " is not a leaf marked by set_requires_grad()");
-  check(!gradient || (gradient.shape() == shape() && gradient.dtype() == dtype()),
-        "set_grad: gradient ", gradient.str(), " for a tensor ", str());
+  check(!gradient || (gradient.shape() == shape() && gradient.dtype() == dtype() &&
+                      gradient.device() == device()),
+        "set_grad: gradient ", gradient.str(), gradient ? " on " + gradient.device().name() : "",
+        " for a tensor ", str(), " on ", device().name());
   node()->gradient = gradient ? gradient.detach() : gradient;
 }
 

@@ -120,6 +120,7 @@ class Tensor {
   const Tensor& set_requires_grad(bool value = true) const;
   /// What backward() has accumulated here; undefined before. Throws for non-leaves.
   Tensor grad() const;
+  /// Of this tensor's shape, type and device, or undefined; else throws.
   void set_grad(const Tensor& gradient) const;
   /// A handle to the same elements without gradient history.
   Tensor detach() const;

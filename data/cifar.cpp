@@ -28,8 +28,8 @@ struct Format {
 std::string read_records(const Format& format, const std::filesystem::path& folder,
                          std::size_t place, std::uint8_t* images, std::int32_t* labels) {
   const std::filesystem::path path = folder / format.files[place];
-  const std::string mend = fetch_again(format.name);
-  const std::string bytes = read_data_file(format.name, path);
+  const std::string mend = fetch_again(format.name, folder, format.subfolder);
+  const std::string bytes = read_data_file(format.name, path, format.subfolder);
   const std::int64_t record_bytes = format.label_bytes + image_bytes;
   const std::int64_t expected = format.records_per_file * record_bytes;
   const auto size = std::int64_t(bytes.size());

@@ -11,8 +11,12 @@ const char* name_of(Split split) {
   return split == Split::train ? "train" : "test";
 }
 
-std::string fetch_again(const std::string& name) {
-  return "fetch it again with: download_data " + name;
+std::string fetch_again(const std::string& name, const std::filesystem::path& place,
+                        const std::string& subfolder) {
+  const bool usual = place.filename() == subfolder;
+  std::string folder = (usual ? place.parent_path() : place).string();
+  if (folder.empty()) folder = ".";
+  return "fetch it again with: download_data --data " + folder + " " + name;
 }
 
 std::filesystem::path find_data(const std::string& name, const std::filesystem::path& folder,
@@ -29,11 +33,13 @@ std::filesystem::path find_data(const std::string& name, const std::filesystem::
        name);
 }
 
-std::string read_data_file(const std::string& name, const std::filesystem::path& path) {
+std::string read_data_file(const std::string& name, const std::filesystem::path& path,
+                           const std::string& subfolder) {
   try {
     return read_file(path);
   } catch (const Error& error) {
-    fail(ErrorKind::data, name, ": ", error.what(), "; ", fetch_again(name));
+    fail(ErrorKind::data, name, ": ", error.what(), "; ",
+         fetch_again(name, path.parent_path(), subfolder));
   }
 }
 

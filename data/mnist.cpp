@@ -72,11 +72,12 @@ Idx read_idx(const std::string& set, const std::filesystem::path& folder, const 
   std::error_code ignored;
   const bool packed = std::filesystem::exists(idx.path, ignored);
   if (!packed) idx.path = folder / name;
-  idx.bytes = read_data_file(set, idx.path);
+  idx.bytes = read_data_file(set, idx.path, set);
   idx.checksum = md5(idx.bytes);
 
   const auto fault = [&]<class... Parts>(const Parts&... parts) {
-    fail(ErrorKind::data, set, ": ", idx.path.string(), " ", parts..., "; ", fetch_again(set));
+    fail(ErrorKind::data, set, ": ", idx.path.string(), " ", parts..., "; ",
+         fetch_again(set, folder, set));
   };
   if (packed) {
     if (idx.bytes.size() >= inflated_limit) fault("is too long: ", idx.bytes.size(), " bytes");
@@ -134,7 +135,8 @@ Dataset mnist(const std::filesystem::path& folder, Split split, const std::strin
   const std::int64_t n = images.dims[0];
   if (labels.dims[0] != n) {
     fail(ErrorKind::data, subfolder, ": ", labels.path.string(), " has ", labels.dims[0],
-         " labels, ", images.path.string(), " has ", n, " images; ", fetch_again(subfolder));
+         " labels, ", images.path.string(), " has ", n, " images; ",
+         fetch_again(subfolder, place, subfolder));
   }
 
   Dataset result;
@@ -147,7 +149,7 @@ Dataset mnist(const std::filesystem::path& folder, Split split, const std::strin
     values[std::size_t(i)] = labels.elements()[i];
     if (values[std::size_t(i)] >= result.classes) {
       fail(ErrorKind::data, subfolder, ": ", labels.path.string(), ": record ", i, " has label ",
-           values[std::size_t(i)], ", expected 0 to 9; ", fetch_again(subfolder));
+           values[std::size_t(i)], ", expected 0 to 9; ", fetch_again(subfolder, place, subfolder));
     }
   }
   result.labels = Tensor::from(values, {n});

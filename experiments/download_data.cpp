@@ -6,6 +6,7 @@
 
 #include <shatter/data/dataset.h>
 #include <shatter/data/download.h>
+#include <shatter/experiments/harness/version.h>
 
 namespace {
 
@@ -20,7 +21,8 @@ void print_help(std::ostream& out) {
   out << "all\n"
          "  --data DIR   the data folder (default: $SHATTER_DATA, else datasets)\n"
          "  --force      fetch again what already loads\n"
-         "  --help       this text\n\n"
+         "  --help       this text\n"
+         "  --version    library, commit, compiler and backends\n\n"
          "Examples:\n"
          "  download_data cifar10\n"
          "  download_data --data ~/datasets cifar10 mnist\n"
@@ -57,6 +59,10 @@ int run(const std::vector<std::string>& words) {
     const std::string& word = words[i];
     if (word == "--help" || word == "-h") {
       print_help(std::cout);
+      return 0;
+    }
+    if (word == "--version") {
+      std::cout << experiments::version_text("download_data");
       return 0;
     }
     if (word == "--data") {

@@ -7,7 +7,7 @@
 namespace shatter::experiments {
 namespace {
 
-bool random_pixels(data::Corruption corruption) {
+bool changes_pixels(data::Corruption corruption) {
   return corruption == data::Corruption::shuffled_pixels ||
          corruption == data::Corruption::random_pixels || corruption == data::Corruption::gaussian;
 }
@@ -61,7 +61,7 @@ data::TrainTest DataSource::load(const CellConfig& config, Device device) const 
   return data::corrupt(cut, {.corruption = config.corruption,
                              .probability = config.corruption_probability,
                              .seed = seeds_of(config).corrupt,
-                             .crop = random_pixels(config.corruption) ? config.crop : 0});
+                             .crop = changes_pixels(config.corruption) ? config.crop : 0});
 }
 
 data::Dataset DataSource::held_out(const CellConfig& config) const {

@@ -1,6 +1,8 @@
 // The shared frame of all programs.
 #include <shatter/experiments/harness/launch.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iostream>
@@ -96,10 +98,21 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
   return sources;
 }
 
+void check_writable(const Options& options, const std::string& program) {
+  const fs::path folder = options.out / "reports" / program;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error && access(folder.c_str(), W_OK) != 0)
+    error = std::error_code(errno, std::generic_category());
+  if (error)
+    fail(ErrorKind::data, "--out ", options.out.string(), ": cannot write to ", folder.string(),
+         ": ", error.message());
+}
+
 void write_reports(const Options& options, const std::string& program,
                    const std::function<std::string(Format)>& render) {
+  check_writable(options, program);
   const fs::path folder = options.out / "reports" / program;
-  fs::create_directories(folder);
   write_file_atomically(folder / "table.md", render(Format::markdown));
   write_file_atomically(folder / "table.csv", render(Format::csv));
   write_file_atomically(folder / "table.tex", render(Format::latex));
@@ -124,7 +137,7 @@ int put_report(const ProgramInfo& program, const Options& options,
   }
   std::string all = in_one(texts, options.format), names;
   for (const std::string& row : rows) {
-    if (done.contains(row) || !matches(row, program.rows)) continue;
+    if (done.contains(row) || !matches(row, options.rows)) continue;
     names += (names.empty() ? "`" : ", `") + row + "`";
   }
   if (options.format == Format::markdown && !names.empty())
@@ -142,10 +155,12 @@ int put_report(const ProgramInfo& program, const Options& options,
   return exit_done;
 }
 
-int interrupted_status(Progress& progress) {
+int interrupted_status(const Options& options, Progress& progress) {
   const int signal = Interrupt::signal();
   if (signal == 0) return 0;
-  progress.say("interrupted and saved: the same command goes on from here");
+  progress.say(options.resume ? "interrupted and saved: the same command goes on from here"
+                              : "interrupted and saved: without --resume never the same command "
+                                "goes on from here");
   return 128 + signal;
 }
 

@@ -29,6 +29,8 @@ using DataSizes = std::map<std::string, std::pair<std::int64_t, std::int64_t>>;
 /// or where it is absent from the usual folder and --quick asks for little, which is said.
 DataSources open_data(const DataSizes& sizes, const Options& options, Progress& progress);
 
+/// Throws (data), before anything is computed, where nothing can be written below --out.
+void check_writable(const Options& options, const std::string& program);
 /// reports/<program>/table.{md,csv,tex} below --out.
 void write_reports(const Options& options, const std::string& program,
                    const std::function<std::string(Format)>& render);
@@ -48,7 +50,7 @@ struct ReportTable {
 int put_report(const ProgramInfo& program, const Options& options,
                const std::vector<std::string>& rows, const std::vector<ReportTable>& tables);
 
-/// 128 plus the signal that came, having said that the runs are saved; else 0.
-int interrupted_status(Progress& progress);
+/// 128 plus the signal that came, having said how the saved runs go on; else 0.
+int interrupted_status(const Options& options, Progress& progress);
 
 }  // namespace shatter::experiments

@@ -239,7 +239,7 @@ std::vector<MeasurementReport> reports(const Selected& selected,
 
 int status_of(const std::vector<MeasurementOutcome>& outcomes, const MeasurementTable& table,
               const Options& options, Progress& progress) {
-  if (const int status = interrupted_status(progress)) return status;
+  if (const int status = interrupted_status(options, progress)) return status;
   std::vector<ErrorKind> failures;
   for (const MeasurementOutcome& outcome : outcomes) {
     if (outcome.status == MeasurementOutcome::Status::failed) failures.push_back(outcome.kind);
@@ -258,14 +258,21 @@ int report(const MeasurementProgram& program, const Options& options) {
   }
   std::vector<std::string> names;
   for (const MeasurementRow& row : program.rows) names.push_back(row.name);
+  MeasurementProgram asked = program;
+  std::erase_if(asked.rows,
+                [&](const MeasurementRow& row) { return !matches(row.name, options.rows); });
+  Progress progress(std::cerr, ProgressMode::plain);
+  bool all_accepted = true;
   std::vector<ReportTable> tables;
-  for (const MeasurementTable& table : kept_tables(program, results)) {
+  for (const MeasurementTable& table : kept_tables(asked, results)) {
+    if (options.check) all_accepted = accepted(table, progress) && all_accepted;
     tables.push_back({.text = render(table, options.format),
                       .rows = {},
                       .full_size = table.rows.front().mark.empty()});
     for (const MeasurementReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  return put_report(program.info, options, names, tables);
+  const int status = put_report(program.info, options, names, tables);
+  return all_accepted ? status : exit_check;
 }
 
 int run(const MeasurementProgram& program, const Options& options, const std::string& command) {
@@ -283,6 +290,7 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
     std::cout << describe_plan(plan, settings);
     return exit_done;
   }
+  check_writable(options, program.info.name);
   const Interrupt interrupt;
   progress.set_cells(static_cast<std::int64_t>(plan.size()));
   const std::vector<MeasurementOutcome> outcomes = run_all(plan, settings, options.fail_fast);
@@ -290,8 +298,8 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
       .title = program.title, .rows = reports(selected, plan, outcomes), .footer = {}};
   table.footer = footer(table.rows, command);
   const auto text = [&](Format format) { return render(table, format); };
-  write_reports(options, program.info.name, text);
   std::cout << text(options.format) << std::flush;
+  write_reports(options, program.info.name, text);
   return status_of(outcomes, table, options, progress);
 }
 

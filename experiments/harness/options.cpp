@@ -35,6 +35,15 @@ std::string parse_interval(const std::string& word, CheckpointInterval& interval
   return {};
 }
 
+/// What every run can hold: a learning rate for each step, images in memory.
+constexpr std::int64_t most_epochs = 100'000, most_images = 10'000'000;
+
+/// "-1" would wrap around.
+std::string seed_fault(const std::string& word) {
+  const bool digits = !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+  return digits ? "" : word + " is not a whole number from 0 to 2^64 - 1";
+}
+
 struct Parser {
   CLI::App app;
   Options options;
@@ -45,8 +54,12 @@ struct Parser {
   template <class T>
   CLI::Option* choice(const std::string& names, T& value, const std::map<std::string, T>& words,
                       const std::string& text) {
-    return app.add_option(names, value, text)
-        ->transform(CLI::CheckedTransformer(words).description(""))
+    return app
+        .add_option_function<std::string>(
+            names, [&value, words](const std::string& word) { value = words.at(word); }, text)
+        ->check([words](const std::string& word) {
+          return words.contains(word) ? "" : word + " is none of " + joined(words);
+        })
         ->option_text(joined(words));
   }
   template <class T>
@@ -56,11 +69,11 @@ struct Parser {
     return all;
   }
   CLI::Option* number(const std::string& name, std::optional<std::int64_t>& value,
-                      const std::string& text) {
+                      std::int64_t most, const std::string& text) {
     return app
         .add_option_function<std::int64_t>(
             name, [&value](std::int64_t v) { value = v; }, text)
-        ->check(CLI::PositiveNumber.description(""))
+        ->check(CLI::Range(std::int64_t{1}, most).description(""))
         ->option_text("N");
   }
 
@@ -79,21 +92,27 @@ void Parser::add_what() {
                "a small version of the whole table in minutes, marked quick")
       ->group(group);
   app.add_flag("--synthetic", options.synthetic, "drawn images: no data set needed")->group(group);
-  app.add_option("--seed", options.seed, "the first seed [1]")->option_text("S")->group(group);
+  app.add_option("--seed", options.seed, "the first seed [1]")
+      ->check(seed_fault)
+      ->option_text("S")
+      ->group(group);
   app.add_option_function<int>(
          "--seeds", [this](int k) { options.seeds = k; },
          "runs per row, with seeds S, S+1, ... [3; quick: 1]")
       ->check(CLI::Range(1, 1000).description(""))
       ->option_text("K")
       ->group(group);
-  number("--epochs", options.epochs, "epochs instead of the row's own")->group(group);
-  number("--evaluate-every", options.evaluate_every,
+  number("--epochs", options.epochs, most_epochs, "epochs instead of the row's own")->group(group);
+  number("--evaluate-every", options.evaluate_every, most_epochs,
          "epochs between evaluations instead of the row's own; the last epoch always has one")
       ->group(group);
-  number("--batch", options.batch, "batch size instead of the row's own")->group(group);
-  number("--train-size", options.train_size, "the first N training images, marked reduced")
+  number("--batch", options.batch, most_images, "batch size instead of the row's own")
       ->group(group);
-  number("--test-size", options.test_size, "the first N test images, marked reduced")->group(group);
+  number("--train-size", options.train_size, most_images,
+         "the first N training images, marked reduced")
+      ->group(group);
+  number("--test-size", options.test_size, most_images, "the first N test images, marked reduced")
+      ->group(group);
   app.add_option("--set", sets, "change a parameter of the selected measurements, marked")
       ->option_text("KEY=VALUE")
       ->expected(1)

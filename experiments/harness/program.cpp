@@ -71,7 +71,7 @@ bool accepted(const TableProgram& program, const Table& table, Progress& progres
 
 int status_of(const TableProgram& program, const std::vector<Outcome>& outcomes, const Table& table,
               const Options& options, Progress& progress) {
-  if (const int status = interrupted_status(progress)) return status;
+  if (const int status = interrupted_status(options, progress)) return status;
   std::vector<ErrorKind> failures;
   for (const Outcome& outcome : outcomes) {
     const bool failed = outcome.status == Outcome::Status::failed;
@@ -104,14 +104,20 @@ Table final_table(const TableProgram& program, const Plan& plan,
 int report(const TableProgram& program, const Options& options) {
   std::vector<std::string> names;
   for (const Row& row : program.rows) names.push_back(row.name);
+  TableProgram asked = program;
+  std::erase_if(asked.rows, [&](const Row& row) { return !matches(row.name, options.rows); });
+  Progress progress(std::cerr, ProgressMode::plain);
+  bool all_accepted = true;
   std::vector<ReportTable> tables;
-  for (const Table& table : kept_tables(program, kept_results(options.report))) {
+  for (const Table& table : kept_tables(asked, kept_results(options.report))) {
+    if (options.check) all_accepted = accepted(program, table, progress) && all_accepted;
     tables.push_back({.text = rendered(program, table, options.format),
                       .rows = {},
                       .full_size = table.rows.front().mark.empty()});
     for (const RowReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  return put_report(program.info, options, names, tables);
+  const int status = put_report(program.info, options, names, tables);
+  return all_accepted ? status : exit_check;
 }
 
 int run(const TableProgram& program, const Options& options, const std::string& command) {
@@ -128,6 +134,7 @@ int run(const TableProgram& program, const Options& options, const std::string& 
     std::cout << describe_plan(plan, settings, options.jobs);
     return exit_done;
   }
+  check_writable(options, program.info.name);
   const Interrupt interrupt;
   std::vector<Cell> cells;
   for (const PlannedCell& planned : plan.cells) cells.push_back(planned.cell);
@@ -137,8 +144,8 @@ int run(const TableProgram& program, const Options& options, const std::string& 
       {.run = settings, .jobs = options.jobs, .fail_fast = options.fail_fast, .finished = {}});
   const Table table = final_table(program, plan, outcomes, settings, command);
   const auto text = [&](Format format) { return rendered(program, table, format); };
-  write_reports(options, program.info.name, text);
   std::cout << text(options.format) << std::flush;
+  write_reports(options, program.info.name, text);
   return status_of(program, outcomes, table, options, progress);
 }
 

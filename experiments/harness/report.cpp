@@ -47,7 +47,7 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   std::string line = program.info.name;
   if (mark.starts_with("quick")) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
-  if (mark.starts_with("reduced")) {
+  if (mark.starts_with("reduced") || mark.starts_with("changed")) {
     const auto add = [&](const char* option, std::int64_t value, std::int64_t usual) {
       if (value != usual) line += std::string(" ") + option + " " + std::to_string(value);
     };

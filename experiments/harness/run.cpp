@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include <shatter/core/npy.h>
 #include <shatter/experiments/harness/convolution_plans.h>
 #include <shatter/experiments/harness/version.h>
 
@@ -46,6 +47,7 @@ class Session {
 
  private:
   void take_up();
+  void save_labels();
   /// One step, on a GPU several; false when a loss is not finite.
   bool step();
   bool finish_epoch();
@@ -73,11 +75,18 @@ void Session::take_up() {
     seconds_before_ = saved->seconds;
     saved_ = true;
   }
+  if (!saved_) save_labels();
   json entry = session_entry(settings_, cell_.provenance);
   entry["first_step"] = trainer_.steps();
   folder_.add_session(entry);
   saved_at_ = watch_.seconds();
   if (settings_.progress) settings_.progress->begin(cell_.label, trainer_.images());
+}
+
+/// labels.npy, where they are not the data set's own.
+void Session::save_labels() {
+  const data::Dataset& train = trainer_.data().train;
+  if (train.true_labels) save_npy(folder_.path() / "labels.npy", train.labels);
 }
 
 std::optional<RunResult> Session::train() {

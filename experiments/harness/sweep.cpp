@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -25,10 +26,14 @@ class Sweep {
   }
 
   std::vector<Outcome> run() {
-    std::vector<std::thread> workers;
-    for (int i = 1; i < jobs(); ++i) workers.emplace_back([this] { work(); });
-    work();
-    for (std::thread& worker : workers) worker.join();
+    std::vector<std::unique_ptr<CpuContext>> contexts;
+    for (int i = 0; i < jobs(); ++i) contexts.push_back(std::make_unique<CpuContext>(run_.threads));
+    {
+      std::vector<std::jthread> workers;
+      for (int i = 1; i < jobs(); ++i)
+        workers.emplace_back([this, context = contexts[std::size_t(i)].get()] { work(*context); });
+      work(*contexts.front());
+    }
     return std::move(outcomes_);
   }
 
@@ -37,7 +42,7 @@ class Sweep {
     return std::clamp(settings_.jobs, 1, std::max(1, static_cast<int>(cells_.size())));
   }
   bool stopped() const { return failed_ || (settings_.run.stop && settings_.run.stop()); }
-  void work();
+  void work(CpuContext& context);
   void wait_for_others(std::size_t cell);
   void note(std::size_t cell, Outcome outcome);
 
@@ -51,8 +56,7 @@ class Sweep {
   std::atomic<bool> failed_ = false;
 };
 
-void Sweep::work() {
-  CpuContext context(run_.threads);
+void Sweep::work(CpuContext& context) {
   const CpuContextGuard guard(context);
   while (!stopped()) {
     std::size_t next = 0;

@@ -172,6 +172,8 @@ std::string marks(const Row& row, const CellConfig& config) {
              config.dataset.test_size < row.full.dataset.test_size ||
              config.epochs < row.full.epochs) {
     add("reduced");
+  } else if (!same_size(config, row.full)) {
+    add("changed");
   }
   if (config.dataset.name == "synthetic") add("synthetic");
   return mark;

@@ -21,7 +21,8 @@ struct Row {
 };
 
 /// How a configuration falls short of the full-size row: "", or some of "quick", "reduced",
-/// "synthetic" joined by ", ". Reduced means fewer images or epochs than the full row.
+/// "changed", "synthetic" joined by ", ". Reduced means fewer images or epochs than the full row,
+/// changed another batch, rate, stop rule, or more epochs.
 std::string marks(const Row& row, const CellConfig& config);
 
 struct RowReport {

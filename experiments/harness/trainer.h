@@ -92,6 +92,7 @@ class Trainer {
   double mean_loss() const;        ///< of the epoch so far
   double online_accuracy() const;  ///< of the epoch so far
   Module& model() { return model_; }
+  const data::TrainTest& data() const { return data_; }  ///< corrupted, on the run's device
 
  private:
   /// Evaluation of a data set, recorded like a training step.

@@ -5,6 +5,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -110,6 +111,13 @@ struct CpuContext::Impl {
     }
   }
 
+  void stop() {
+    stopping.store(true);
+    epoch.fetch_add(1);
+    epoch.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void share() {
     next.store(0);
     open.store(true);
@@ -126,15 +134,18 @@ CpuContext::CpuContext(int threads) : impl_(std::make_unique<Impl>()) {
   kernels::instruction_set();  // before any kernel calls oneDNN
   impl_->threads = threads ? threads : usable_cores();
   impl_->workers.reserve(static_cast<std::size_t>(impl_->threads - 1));
-  for (int i = 1; i < impl_->threads; ++i)
-    impl_->workers.emplace_back([impl = impl_.get()] { impl->serve(); });
+  try {
+    for (int i = 1; i < impl_->threads; ++i)
+      impl_->workers.emplace_back([impl = impl_.get()] { impl->serve(); });
+  } catch (const std::system_error& error) {
+    impl_->stop();
+    fail(ErrorKind::usage, "CpuContext: the system gave ", impl_->workers.size() + 1, " of ",
+         impl_->threads, " threads: ", error.what());
+  }
 }
 
 CpuContext::~CpuContext() {
-  impl_->stopping.store(true);
-  impl_->epoch.fetch_add(1);
-  impl_->epoch.notify_all();
-  for (std::thread& worker : impl_->workers) worker.join();
+  impl_->stop();
 }
 
 int CpuContext::threads() const noexcept {

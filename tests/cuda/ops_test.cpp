@@ -40,6 +40,22 @@ TEST_CASE("tensors move between the devices and keep their values and gradients"
   CHECK(sum(bytes.to(DType::float32)).item() == 200000);
 }
 
+TEST_CASE("a gradient on another device is refused, and moves with its tensor") {
+  if (!has_gpu()) return;
+  const Device gpu = Device::cuda();
+  const Tensor x = draw({3, 5}, 1).detach().to(gpu).set_requires_grad();
+  CHECK_THROWS_WITH(x.set_grad(Tensor::zeros({3, 5}, DType::float64)),
+                    Catch::Matchers::Contains("on cpu"));
+  const Tensor y = square(x);
+  CHECK_THROWS_WITH(backward(y, Tensor::zeros({3, 5}, DType::float64)),
+                    Catch::Matchers::Contains("its gradient float64 [3, 5] on cpu"));
+  x.set_grad(Tensor::full({3, 5}, 2, DType::float64, gpu));
+  x.rebind(x.detach().to(Device::cpu()));
+  CHECK(x.grad().device().is_cpu());
+  backward(sum(x));
+  CHECK(x.grad().values<double>() == std::vector<double>(15, 3));
+}
+
 TEST_CASE("bfloat16 activations with float32 parameters: values and gradients near float32's") {
   if (!has_gpu()) return;
   const Device gpu = Device::cuda();

@@ -108,7 +108,8 @@ TEST_CASE("cifar10: what is wrong with the files is said") {
                                    Contains("download_data") && Contains("cifar10"));
   std::filesystem::create_directory(batches);
   CHECK_THAT(message_of(load), Contains(path.string()) && Contains("No such file") &&
-                                   Contains("fetch it again with: download_data cifar10"));
+                                   Contains("fetch it again with: download_data --data " +
+                                            folder.path().string() + " cifar10"));
   Records file(path, 10000, 1);
   CHECK_NOTHROW(load());
 
@@ -116,7 +117,7 @@ TEST_CASE("cifar10: what is wrong with the files is said") {
   CHECK_THAT(message_of(load),
              Contains(path.string() + " is truncated: 12344246 bytes, expected 30730000 "
                                       "(record 4017 is incomplete); fetch it again with: "
-                                      "download_data cifar10"));
+                                      "download_data --data "));
   std::filesystem::resize_file(path, 4017 * 3073);
   CHECK_THAT(message_of(load), Contains("(record 4017 is missing)"));
   std::filesystem::resize_file(path, 0);

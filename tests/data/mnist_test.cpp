@@ -83,7 +83,8 @@ TEST_CASE("mnist: what is wrong with the files is said") {
     put(images, bytes);
     const std::string message = fault();
     CHECK_THAT(message, Contains("mnist: " + images.string()) &&
-                            Contains("fetch it again with: download_data mnist"));
+                            Contains("fetch it again with: download_data --data " +
+                                     folder.path().string() + " mnist"));
     return message;
   };
   CHECK_THAT(fault(), Contains("there is no folder") && Contains("download_data --data"));

@@ -138,10 +138,14 @@ TEST_CASE("What cannot be is refused with exit code 2 and a hint") {
   refused({"stray"}, "unexpected argument stray");
   refused({"--epochs"}, "--epochs");
   refused({"--epochs", "many"}, "--epochs");
-  refused({"--epochs", "0"}, "--epochs");
+  refused({"--epochs", "0"}, "Value 0 not in range 1 to 100000");
+  refused({"--epochs", "99999999999999999999"}, "--epochs");
+  refused({"--train-size", "99999999999"}, "--train-size");
+  refused({"--seed", "-1"}, "-1 is not a whole number from 0");
   refused({"--seeds", "0"}, "--seeds");
   refused({"--batch", "-1"}, "--batch");
-  refused({"--format", "html"}, "--format");
+  refused({"--format", "html"}, "--format: html is none of csv|json|latex|md");
+  refused({"--format", "2"}, "2 is none of");
   refused({"--progress", "loud"}, "--progress");
   refused({"--precision", "fp8"}, "--precision");
   refused({"--resume", "maybe"}, "--resume");

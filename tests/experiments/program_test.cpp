@@ -76,6 +76,11 @@ TEST_CASE("Kept results survive without their runs and make the report") {
   const Finished report = run_program(table1, {"--report", kept});
   REQUIRE(report.status == 0);
   CHECK(contains(report.out, "table1 --synthetic --train-size 64 --test-size 50 --epochs 2"));
+  // --rows and --check hold for reports too.
+  CHECK(!contains(run_program(table1, {"--report", kept, "--rows", "alexnet/*"}).out, "| MLP"));
+  const Finished checked = run_program(table1, {"--report", kept, "--check"});
+  CHECK(checked.status == 6);
+  CHECK(contains(checked.err, "check: mlp-1x512/none: reduced, synthetic: FAILS"));
   const Finished json = run_program(table1, {"--report", kept, "--format", "json"});
   REQUIRE(json.status == 0);
   CHECK(nlohmann::json::parse(json.out)[0]["rows"][0]["row"] == "mlp-1x512/none");
@@ -125,7 +130,23 @@ TEST_CASE("Usage, device and data errors have their exit codes") {
   put(folder / "cifar-10-batches-bin/data_batch_1.bin", std::string(3073 * 2 + 100, '\0'));
   fails({"--data", folder.path().string()}, 3, "data_batch_1.bin");
   fails({"--data", folder.path().string(), "--quick"}, 3, "data_batch_1.bin");
+  put(folder / "file", "");
+  fails({"--synthetic", "--quick", "--out", (folder / "file").string()}, 3, "cannot write to");
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which map terabytes
+TEST_CASE("More threads than the system gives are an error, not a crash") {
+  const TemporaryFolder folder;
+  const Finished run =
+      run_program("/bin/bash", {"-c",
+                                "ulimit -v 3000000; exec \"$0\" --synthetic --quick --rows "
+                                "mlp-1x512/none --epochs 1 --threads 4096 --out \"$1\"",
+                                table1, folder.path().string()});
+  INFO(run.err);
+  CHECK(run.status == 2);
+  CHECK(contains(run.err, "of 4096 threads"));
+}
+#endif
 
 TEST_CASE("A report repeats the precision and the evaluations of its runs, once") {
   const TemporaryFolder folder;

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <shatter/core/npy.h>
+
 #include "tests/experiments/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
@@ -49,6 +51,21 @@ TEST_CASE("A run leaves its files, and is not run twice") {
   const auto before = std::filesystem::last_write_time(run / "result.json");
   CHECK(run_cell(tiny_cell(), settings(folder.path())).status == Status::done);
   CHECK(std::filesystem::last_write_time(run / "result.json") == before);
+}
+
+TEST_CASE("Corrupted labels are saved with the run, true ones are not") {
+  const TemporaryFolder folder;
+  Cell cell = tiny_cell();
+  const auto labels_of = [&] {
+    REQUIRE(run_cell(cell, settings(folder.path())).status == Status::done);
+    return folder.path() / folder_name(cell.config) / "labels.npy";
+  };
+  cell.config.corruption = data::Corruption::none;
+  CHECK(!std::filesystem::exists(labels_of()));
+  cell.config.corruption = data::Corruption::random_labels;
+  const data::Dataset train = cell.task(cell.config).data.train;
+  REQUIRE(train.true_labels.defined());
+  CHECK(load_npy(labels_of()).values<std::int32_t>() == train.labels.values<std::int32_t>());
 }
 
 TEST_CASE("Stopped after every step, a run ends with the same files") {

@@ -79,7 +79,12 @@ TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
   CellConfig config = row.full;
   CHECK(marks(row, config).empty());
   config.epochs = 101;
-  CHECK(marks(row, config).empty());
+  CHECK(marks(row, config) == "changed");
+  config.batch = 512;
+  config.epochs = row.full.epochs;
+  CHECK(marks(row, config) == "changed");
+  CHECK(make_report(row, config, three(config), {}, 3).judgement().starts_with("changed: "));
+  config.batch = row.full.batch;
   config.epochs = 99;
   CHECK(marks(row, config) == "reduced");
   config.dataset.name = "synthetic";
