@@ -10,7 +10,7 @@ export CCACHE_NOHASHDIR = 1
 export CCACHE_BASEDIR = $(CURDIR)
 SOURCES := $(shell git ls-files '*.h' '*.cpp' '*.cu')
 
-.PHONY: all build test table1 report check gpu-package format lint clean
+.PHONY: all build test table1 report check gpu-package sanitize-gpu format lint clean
 all: build
 
 build:
@@ -41,8 +41,18 @@ check:
 gpu-package:
 	@.ci/dependencies build
 	@cmake --preset gpu-package --log-level=NOTICE
-	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests conv_bench kernel_bench train_bench table1
+	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1
 	@benchmarks/gpu_package build/gpu-package build/gpu_package
+
+# compute-sanitizer over the CUDA kernels' tests; needs a GPU.
+sanitize-gpu:
+	@command -v compute-sanitizer >/dev/null || { echo "sanitize-gpu: no compute-sanitizer; it comes with the CUDA toolkit" >&2; exit 4; }
+	@.ci/dependencies build
+	@cmake --preset cuda --log-level=NOTICE
+	@cmake --build build/cuda -j $(JOBS) --target kernels_tests
+	@for tool in memcheck racecheck initcheck synccheck; do \
+	  SHATTER_REQUIRE_CUDA=1 compute-sanitizer --tool $$tool --error-exitcode 9 --kernel-regex kns=shatter \
+	    build/cuda/tests/kernels_tests "~[large]" || exit $$?; done
 
 format:
 	@clang-format -i $(SOURCES)

@@ -68,7 +68,7 @@ void add_options(CLI::App& app, Options& options, const std::vector<std::string>
                  "MiB of the copy taken as the ceiling of memory (0: 256, on CUDA 1024)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", options.seed, "of the random values")->capture_default_str();
-  app.add_option("--json", options.json, "also write one JSON object a line to this file");
+  app.add_option("--json", options.json, "also add one JSON object a line to this file");
 }
 
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
@@ -155,7 +155,7 @@ Json machine(CpuContext& context) {
 Report::Report(std::vector<Column> columns, const std::string& json_path)
     : columns_(std::move(columns)) {
   if (!json_path.empty()) {
-    json_.open(json_path);
+    json_.open(json_path, std::ios::app);
     check(json_.good(), "--json ", json_path, ": cannot be written");
   }
 }

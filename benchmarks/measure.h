@@ -221,7 +221,7 @@ struct Column {
   int width = 8, digits = 2;
 };
 
-/// Rows as lines of a table on stdout and, with --json FILE, as lines of JSON there.
+/// Rows as lines of a table on stdout and, with --json FILE, as lines of JSON added to it.
 class Report {
  public:
   Report(std::vector<Column> columns, const std::string& json_path);

@@ -44,9 +44,11 @@ def torch_step(args):
     fast = args.variant in ("best", "graph", "compiled")
     if args.threads:
         torch.set_num_threads(args.threads)
+    if cuda and args.precision == "fp32":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    elif cuda and fast:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if cuda and fast:
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     torch.manual_seed(1)
     before = torch.cuda.max_memory_reserved() if cuda else peak_memory()

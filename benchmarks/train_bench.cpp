@@ -13,10 +13,15 @@
 #include <nlohmann/json.hpp>
 
 #include <shatter/core/random.h>
+#include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/profile_table.h>
+#include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/trainer.h>
 #include <shatter/experiments/harness/version.h>
 #include <shatter/experiments/models/models.h>
+#include <shatter/kernels/profile.h>
+
+#include "benchmarks/measure.h"
 
 using namespace shatter;
 
@@ -84,6 +89,7 @@ Memory memory_of(Device device) {
 struct Measured {
   std::vector<double> step_seconds;  ///< sorted; on a GPU means of groups of steps
   double wall_seconds = 0;           ///< of all steps and the beginnings of epochs
+  double device_seconds = 0;         ///< on a GPU, from each group's first work to its last
   std::int64_t steps = 0;
   Memory start, before, after;   ///< without a model, after the first steps, at the end
   experiments::Profile profile;  ///< of the same steps, where it is asked for
@@ -126,7 +132,13 @@ Measured measure(const std::string& name, const Options& options, Device device)
   const double start = now();
   while (result.step_seconds.size() < 5 || now() - start < options.seconds) {
     const double begin = now();
+    const auto timer =
+        device.is_cuda() ? on(device, [](auto& c) { return detail::profile_timer(c); }) : nullptr;
     const std::int64_t steps = advance();
+    if (timer) {
+      timer->stop();
+      result.device_seconds += timer->seconds();
+    }
     result.step_seconds.push_back((now() - begin) / double(steps));
     result.steps += steps;
   }
@@ -171,6 +183,9 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
       {"ms_p90", m.quantile(0.9) * 1e3},
       {"images_per_second", double(options.batch) / m.quantile(0.5)},
       {"wall_images_per_second", double(m.steps * options.batch) / m.wall_seconds},
+      {"host_gap_percent", device.is_cuda()
+                               ? nlohmann::json(100 * (1 - m.device_seconds / m.wall_seconds))
+                               : nlohmann::json(nullptr)},
       {"memory_bytes", m.after.bytes},
       {"step_memory_bytes", m.after.peak - m.start.peak},
       {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
@@ -181,10 +196,13 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
 }
 
 void print(const nlohmann::json& r) {
-  std::printf("%-16s %10.3f %10.3f %10.3f %12.0f %8lld %12.2f %10.1f\n",
+  const nlohmann::json& gap = r["host_gap_percent"];
+  char gap_text[32] = "-";
+  if (!gap.is_null()) std::snprintf(gap_text, sizeof gap_text, "%.1f", gap.get<double>());
+  std::printf("%-16s %10.3f %10.3f %10.3f %12.0f %8s %8lld %12.2f %10.1f\n",
               r["model"].get<std::string>().c_str(), r["ms"].get<double>(),
               r["ms_p10"].get<double>(), r["ms_p90"].get<double>(),
-              r["images_per_second"].get<double>(),
+              r["images_per_second"].get<double>(), gap_text,
               static_cast<long long>(r["memory_bytes"].get<std::int64_t>() >> 20),
               r["allocations_per_step"].get<double>(), r["launches_per_step"].get<double>());
   std::fflush(stdout);
@@ -194,37 +212,42 @@ void print(const nlohmann::json& r) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Times whole training steps of the paper's models.");
-  app.add_option("--model", options.models, "models to time (default: all)");
+  CLI::App app("Times whole training steps of the paper's models.", "train_bench");
+  std::vector<std::string> names;
+  for (const auto& recipe : experiments::recipes()) names.push_back(recipe.name);
+  app.add_option("--model", options.models, "models to time (default: all)")
+      ->check(CLI::IsMember(names));
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:k")->capture_default_str();
   app.add_option("--precision", options.precision,
                  "fp32, bf16, on a CPU fp32-winograd, on a GPU tf32")
+      ->check(CLI::IsMember({"fp32", "fp32-winograd", "tf32", "bf16"}))
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   app.add_option("--images", options.images, "images in the data set")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
   app.add_option("--seconds", options.seconds, "time for each model")->capture_default_str();
   app.add_option("--threads", options.threads, "CPU threads, 0: all cores")->capture_default_str();
   app.add_flag("--eager", options.eager, "on a GPU: no recorded steps");
   app.add_flag("--profile", options.profile,
                "where a step's time goes, by kernel; on a GPU without recorded steps");
   app.add_option("--json", options.json, "add one line of JSON per model to this file");
-  CLI11_PARSE(app, argc, argv);
-  options.eager |= options.profile;
-  if (options.models.empty()) {
-    for (const auto& recipe : experiments::recipes()) options.models.push_back(recipe.name);
-  }
-  try {
+  return benchmarks::run_program(app, argc, argv, [&] {
+    options.eager |= options.profile;
+    if (options.models.empty()) options.models = names;
     set_cpu_threads(options.threads);
     const Device device = Device::parse(options.device);
+    const auto known = experiments::precisions(device);
+    if (!known.contains(options.precision))
+      fail(ErrorKind::device, "--precision ", options.precision, ": ", device.name(), " has ",
+           experiments::joined(known));
     std::printf("batch %lld, 28x28x3, %s, %s", static_cast<long long>(options.batch),
                 options.precision.c_str(), device.name().c_str());
     if (device.is_cpu()) std::printf(", %d threads", cpu_context().threads());
-    std::printf("\n%-16s %10s %10s %10s %12s %8s %12s %10s\n", "model", "ms/step", "p10", "p90",
-                "images/s", "MiB", "allocs/step", "launches");
+    std::printf("\n%-16s %10s %10s %10s %12s %8s %8s %12s %10s\n", "model", "ms/step", "p10", "p90",
+                "images/s", "gap %", "MiB", "allocs/step", "launches");
     for (const std::string& name : options.models) {
       cpu_release_cache();
       const Measured measured = measure(name, options, device);
@@ -235,11 +258,6 @@ int main(int argc, char** argv) {
       }
       if (!options.json.empty()) std::ofstream(options.json, std::ios::app) << result << "\n";
     }
-  } catch (const Error& error) {
-    std::fprintf(stderr, "train_bench: %s\n", error.what());
-    return error.kind() == ErrorKind::device ? 4 : 1;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "train_bench: %s\n", error.what());
-    return 1;
-  }
+    return int(experiments::exit_done);
+  });
 }

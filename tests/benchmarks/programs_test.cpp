@@ -12,7 +12,8 @@
 
 namespace {
 
-const std::string conv_bench = SHATTER_CONV_BENCH, kernel_bench = SHATTER_KERNEL_BENCH;
+const std::string conv_bench = SHATTER_CONV_BENCH, kernel_bench = SHATTER_KERNEL_BENCH,
+                  train_bench = SHATTER_TRAIN_BENCH;
 
 /// The program on the CPU with the least to do.
 Finished quick(const std::string& program, std::vector<std::string> more) {
@@ -215,14 +216,34 @@ TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing devi
     CHECK(help.status == 0);
     CHECK(contains(help.out, "--filter"));
   }
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--no-such-flag"}, {"--model", "mlp"}, {"--batch", "0"}, {"--precision", "fp8"}}) {
+    const Finished run = run_program(train_bench, arguments);
+    CAPTURE(arguments, run.err);
+    CHECK(run.status == 2);
+    CHECK(contains(run.err, arguments[0]));
+  }
+  CHECK(run_program(train_bench, {"--device", "cuda:77"}).status == 4);
+  CHECK(run_program(train_bench, {"--device", "cpu", "--precision", "tf32"}).status == 4);
+}
+
+TEST_CASE("--json adds to a file") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  const std::vector<std::string> one = {
+      "--shape", "1,4,4,2,3,1,1,1,0", "--type", "float32", "--dir",
+      "fwd",     "--filter",          "im2col", "--json",  path};
+  REQUIRE(quick(conv_bench, one).status == 0);
+  REQUIRE(quick(conv_bench, one).status == 0);
+  CHECK(rows_of(path).size() == 2);
 }
 
 TEST_CASE("train_bench profiles a step: its kernels, their work, and all of its time") {
   const TemporaryFolder folder;
   const std::string path = (folder / "rows.json").string();
   const Finished run = run_program(
-      SHATTER_TRAIN_BENCH, {"--model", "mlp-1x512", "--device", "cpu", "--threads", "1", "--batch",
-                            "8", "--images", "64", "--seconds", "0", "--profile", "--json", path});
+      train_bench, {"--model", "mlp-1x512", "--device", "cpu", "--threads", "1", "--batch", "8",
+                    "--images", "64", "--seconds", "0", "--profile", "--json", path});
   INFO(run.err);
   REQUIRE(run.status == 0);
   CHECK(contains(run.out, "ms/step"));

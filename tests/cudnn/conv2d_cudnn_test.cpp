@@ -57,7 +57,7 @@ class WeightGradient {
 
 }  // namespace
 
-TEST_CASE("A chosen plan is used, listed, and gives the same bits in another context") {
+TEST_CASE("A chosen plan is used, listed, and gives the same bits in another context", "[gpu]") {
   if (!has_gpu()) return;
   CudaContext context(0);
   WeightGradient gradient(context);
@@ -90,7 +90,7 @@ TEST_CASE("A chosen plan is used, listed, and gives the same bits in another con
   CHECK_THROWS_WITH(gradient.run(), Catch::Matchers::Contains("eng0 k0=-1"));
 }
 
-TEST_CASE("Autotuning takes the fastest deterministic plan, once") {
+TEST_CASE("Autotuning takes the fastest deterministic plan, once", "[gpu]") {
   if (!has_gpu()) return;
   CudaContext context(0);
   set_conv2d_autotune(context, true);
@@ -112,7 +112,8 @@ TEST_CASE("Autotuning takes the fastest deterministic plan, once") {
   CHECK(conv2d_choices(context)[0].plan == timings[0].plan.name);
 }
 
-TEST_CASE("A recorded convolution replays with the same bits, also when another plan is chosen") {
+TEST_CASE("A recorded convolution replays with the same bits, also when another plan is chosen",
+          "[gpu]") {
   if (!has_gpu()) return;
   CudaContext context(0);
   WeightGradient gradient(context);

@@ -364,13 +364,13 @@ TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact on small integers, pitched"
       compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, gap, Data::integers);
 }
 
-TEMPLATE_TEST_CASE("conv2d by implicit GEMM is right for the layers of the paper", "", float,
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is right for the layers of the paper", "[large]", float,
                    bfloat16) {
   for (const auto& g : layers_of_the_paper())
     compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, 0, Data::random);
 }
 
-TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact for the layers of the paper", "", float,
+TEMPLATE_TEST_CASE("conv2d by implicit GEMM is exact for the layers of the paper", "[large]", float,
                    bfloat16) {
   for (const auto& g : layers_of_the_paper())
     compare<TestType>(g, Conv2dAlgorithm::implicit_gemm, 16, Data::integers);

@@ -59,25 +59,31 @@ void compare(const MatmulGeometry& g, wide_t<T> alpha, wide_t<T> beta, std::int6
   if constexpr (!std::is_same_v<T, wide_t<T>>) compare<T, wide_t<T>>(g, alpha, beta, gap);
 }
 
-}  // namespace
+/// m, n, k.
+using Sizes = std::vector<std::array<std::int64_t, 3>>;
 
-TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", float, double,
-                   bfloat16) {
-  using T = TestType;
+template <class T>
+void compare_transpositions(const Sizes& sizes) {
   for (const bool transpose_a : {false, true})
     for (const bool transpose_b : {false, true})
-      for (const auto& size : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
-                                                                       {31, 33, 32},
-                                                                       {1, 33, 70},
-                                                                       {70, 1, 33},
-                                                                       {5, 300, 17},
-                                                                       {301, 10, 65},
-                                                                       {130, 520, 33}}) {
+      for (const auto& size : sizes) {
         const MatmulGeometry g{size[0], size[1], size[2], transpose_a, transpose_b};
         compare<T>(g, 1, 0, 0);
         compare<T>(g, 0.5, 2, 3);
         compare<T>(g, -1, 1, 0);
       }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("matmul agrees with three loops in all transpositions", "", float, double,
+                   bfloat16) {
+  compare_transpositions<TestType>({{1, 1, 1}, {31, 33, 32}, {1, 33, 70}, {70, 1, 33}});
+}
+
+TEMPLATE_TEST_CASE("matmul of several tiles agrees with three loops", "[large]", float, double,
+                   bfloat16) {
+  compare_transpositions<TestType>({{5, 300, 17}, {301, 10, 65}, {130, 520, 33}});
 }
 
 TEMPLATE_TEST_CASE("matmul with leading dimensions does not read or write the gaps", "", float,

@@ -15,5 +15,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "SHATTER_REQUIRE_CUDA=1, but there is no GPU: %s\n", why.c_str());
     return 1;
   }
+  if (shatter::built_with_cuda && shatter::cuda_device_count(&why) == 0)
+    std::fprintf(stderr, "No GPU: what needs one is not run (%s)\n", why.c_str());
   return Catch::Session().run(argc, argv);
 }
