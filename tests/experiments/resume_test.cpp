@@ -69,7 +69,7 @@ TEST_CASE("Killed at any moment and run again, a run ends in the same bytes") {
 
 TEST_CASE("SIGINT saves and exits 130, SIGTERM 143, and the run goes on") {
   const TemporaryFolder folder;
-  const std::string epochs = "60";
+  const std::string epochs = "20";
   const std::string expected = uninterrupted(folder / "whole", epochs);
   for (const auto& [signal, status] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
     const auto out = folder / std::to_string(signal);
