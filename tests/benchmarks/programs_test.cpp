@@ -227,7 +227,7 @@ TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing devi
   CHECK(run_program(train_bench, {"--device", "cpu", "--precision", "tf32"}).status == 4);
 }
 
-TEST_CASE("--json adds to a file") {
+TEST_CASE("Rows of JSON are added to a file") {
   const TemporaryFolder folder;
   const std::string path = (folder / "rows.json").string();
   const std::vector<std::string> one = {
