@@ -71,7 +71,8 @@ TEST_CASE("The step of a level lies between the ends of epochs") {
   CHECK(std::isnan(relative_time(INFINITY, 20)));
   CHECK(largest(one, "test_accuracy") == 0.6);
   CHECK(largest(one, "train_accuracy") == 1.0);
-  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"), Catch::Matchers::Contains("held_out_accuracy"));
+  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"),
+                    Catch::Matchers::Contains("held_out_accuracy"));
 }
 
 TEST_CASE("A reading pairs the runs of each seed, and waits for both") {
