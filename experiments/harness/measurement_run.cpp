@@ -142,7 +142,9 @@ std::string folder_name(const json& config) {
 }
 
 Need need_of(const PlannedMeasurement& planned) {
-  return planned.row->need ? planned.row->need(planned.config["parameters"]) : Need{};
+  const MeasurementRow& row = *planned.row;
+  const auto& need = planned.device.is_cuda() && row.gpu_need ? row.gpu_need : row.need;
+  return need ? need(planned.config["parameters"]) : Need{};
 }
 
 std::string bytes_text(double bytes) {

@@ -13,8 +13,8 @@ namespace shatter::experiments {
 struct Cholesky {
   bool stopped = false;      ///< `stop` said so; the matrix is then neither itself nor its factor
   std::int64_t failed = -1;  ///< the row whose pivot was not above 0; -1: none
-  double failed_pivot = 0;
-  double min_pivot = 0;  ///< the least squared diagonal element of the factor
+  double failed_pivot = 0;   ///< NaN where the solver does not tell
+  double min_pivot = 0;      ///< the least squared diagonal element of the factor
 };
 
 /// Called after each block column; true ends the factorisation there.

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 
-#include <shatter/experiments/theory/cholesky.h>
 #include <shatter/kernels/error.h>
 
 namespace shatter::experiments {
@@ -25,19 +24,18 @@ std::vector<double> column_products(std::int64_t columns, const std::vector<doub
   return sums;
 }
 
-/// K + (lambda + jitter) I in float, factored.
+/// The system's float32 factor, with as much jitter as it takes.
 class Factor {
  public:
-  Factor(CpuContext& context, const KernelMatrix& k, const SolveOptions& options)
-      : context_(context), k_(k), options_(options), l_(k.n(), KernelMatrix::tile_size) {}
+  Factor(KernelSystem& system, const SolveOptions& options) : system_(system), options_(options) {}
 
   /// False when stopped.
   bool compute() {
     for (double jitter = options_.jitter;; jitter = jitter > 0 ? 10 * jitter : 1e-7) {
-      if (!fill(jitter)) return false;
+      if (!system_.fill(options_.lambda, jitter, options_.stop)) return false;
       const auto begin = Clock::now();
       auto last = begin;
-      outcome_ = cholesky(context_, l_, [&](std::int64_t done, std::int64_t columns) {
+      outcome_ = system_.factor([&](std::int64_t done, std::int64_t columns) {
         if (done < columns && seconds_since(last) > 20) {
           last = Clock::now();
           say("factor: block column ", done, " of ", columns, ", ", int(seconds_since(begin)),
@@ -48,16 +46,16 @@ class Factor {
       if (outcome_.stopped) return false;
       if (outcome_.failed < 0) {
         jitter_ = jitter;
-        const double n = double(k_.n()), seconds = seconds_since(begin);
+        const double n = double(system_.n()), seconds = seconds_since(begin);
         gflops_ = n * n * n / 3 / seconds * 1e-9;
-        say("factor: n ", k_.n(), ", ", seconds, " s, ", gflops_, " GFLOP/s, jitter ", jitter,
+        say("factor: n ", system_.n(), ", ", seconds, " s, ", gflops_, " GFLOP/s, jitter ", jitter,
             ", least pivot ", outcome_.min_pivot);
         return true;
       }
       const std::string what =
           text("the kernel matrix with lambda ", options_.lambda, " and jitter ", jitter,
                " is not positive definite in float32: pivot ", outcome_.failed_pivot, " in row ",
-               outcome_.failed, " of ", k_.n());
+               outcome_.failed, " of ", system_.n());
       if (10 * jitter > options_.max_jitter * 1.0001)
         fail(ErrorKind::diverged, what,
              "; a larger lambda or max_jitter, or a narrower kernel, helps");
@@ -74,7 +72,7 @@ class Factor {
                                                    : 1;
     };
     for (std::size_t i = 0; i < r.size(); ++i) single_[i] = float(r[i] / scale(i));
-    cholesky_solve(context_, l_, columns, single_.data());
+    system_.apply_inverse(columns, single_.data());
     for (std::size_t i = 0; i < r.size(); ++i) z[i] = double(single_[i]) * scale(i);
   }
 
@@ -83,27 +81,13 @@ class Factor {
   double gflops() const { return gflops_; }
 
  private:
-  bool fill(double jitter) {
-    double largest = 0;
-    for (std::int64_t j = 0; j < l_.block_columns(); ++j) {
-      if (options_.stop && options_.stop()) return false;
-      experiments::fill(context_, k_, l_, j);
-      for (std::int64_t i = l_.begin(j); i < l_.end(j); ++i)
-        largest = std::max(largest, double(l_.at(i, i)));
-    }
-    for (std::int64_t i = 0; i < l_.n(); ++i)
-      l_.at(i, i) = float(double(l_.at(i, i)) + options_.lambda + jitter * largest);
-    return true;
-  }
   template <class... Parts>
   void say(const Parts&... parts) const {
     if (options_.say) options_.say(text(parts...));
   }
 
-  CpuContext& context_;
-  const KernelMatrix& k_;
+  KernelSystem& system_;
   const SolveOptions& options_;
-  PackedLower l_;
   std::vector<float> single_;
   Cholesky outcome_;
   double jitter_ = 0, gflops_ = 0;
@@ -126,13 +110,14 @@ double norm_of(const Solution& solution, bool plus_minus) {
 
 }  // namespace
 
-std::optional<Solution> solve(CpuContext& context, const KernelMatrix& k, std::int64_t outputs,
+std::optional<Solution> solve(KernelSystem& system, std::int64_t outputs,
                               const std::vector<double>& targets, const SolveOptions& options) {
-  check(outputs >= 1 && std::int64_t(targets.size()) == k.n() * outputs, "solve: ", targets.size(),
-        " targets for ", k.n(), " points and ", outputs, " outputs");
+  check(outputs >= 1 && std::int64_t(targets.size()) == system.n() * outputs,
+        "solve: ", targets.size(), " targets for ", system.n(), " points and ", outputs,
+        " outputs");
   check(options.lambda >= 0 && options.jitter >= 0, "solve: lambda ", options.lambda, ", jitter ",
         options.jitter, "; give numbers of at least 0");
-  Factor factor(context, k, options);
+  Factor factor(system, options);
   if (!factor.compute()) return std::nullopt;
 
   Solution result;
@@ -149,7 +134,7 @@ std::optional<Solution> solve(CpuContext& context, const KernelMatrix& k, std::i
   const auto column = [&](std::size_t i) { return i % std::size_t(outputs); };
   result.residual = 1;
   while (result.residual > options.residual && result.iterations < options.iterations) {
-    if (!multiply(context, k, outputs, p.data(), q.data(), options.stop)) return std::nullopt;
+    if (!system.multiply(outputs, p.data(), q.data(), options.stop)) return std::nullopt;
     ++result.iterations;
     for (std::size_t i = 0; i < q.size(); ++i) q[i] += options.lambda * p[i];
     std::vector<double> step = column_products(outputs, p, q);
@@ -178,6 +163,11 @@ std::optional<Solution> solve(CpuContext& context, const KernelMatrix& k, std::i
   for (std::size_t i = 0; i < r.size(); ++i)
     result.fitted[i] = targets[i] - options.lambda * result.alpha[i] - r[i];
   return result;
+}
+
+std::optional<Solution> solve(CpuContext& context, const KernelMatrix& k, std::int64_t outputs,
+                              const std::vector<double>& targets, const SolveOptions& options) {
+  return solve(*packed_system(context, k), outputs, targets, options);
 }
 
 std::vector<double> one_hot(const std::vector<int>& labels, std::int64_t classes) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include <shatter/experiments/theory/kernel_matrix.h>
+#include <shatter/experiments/theory/kernel_system.h>
 
 namespace shatter::experiments {
 
@@ -33,9 +33,12 @@ struct Solution {
 };
 
 /// Solves (K + lambda I) alpha = targets [n, outputs]: a float32 Cholesky factor as preconditioner
-/// of conjugate gradients whose products and sums are double's. Memory: PackedLower::bytes(n) and
-/// some columns. Empty when stopped. Throws (diverged), naming the pivot, when no allowed jitter
-/// makes the matrix positive definite in float32.
+/// of conjugate gradients whose products and sums are double's. Empty when stopped. Throws
+/// (diverged), naming the pivot, when no allowed jitter makes the matrix positive definite in
+/// float32.
+std::optional<Solution> solve(KernelSystem& system, std::int64_t outputs,
+                              const std::vector<double>& targets, const SolveOptions& options);
+/// The same on the CPU's packed_system(); memory: PackedLower::bytes(n) and some columns.
 std::optional<Solution> solve(CpuContext& context, const KernelMatrix& k, std::int64_t outputs,
                               const std::vector<double>& targets, const SolveOptions& options);
 

@@ -17,8 +17,11 @@ using nlohmann::json;
 
 namespace {
 
-// Operations per second of two cores of a server, for estimates.
-constexpr double float_rate = 1.2e11, double_rate = 4e10;
+// Operations per second of two cores of a server and of its GPU, for estimates.
+struct Rates {
+  double float_rate, double_rate;
+};
+constexpr Rates cpu_rates{1.2e11, 4e10}, gpu_rates{2e13, 2e13};
 
 struct Problem {
   Features train, test;
@@ -62,13 +65,13 @@ Problem problem_of(const MeasurementContext& context) {
 /// What one bandwidth and regulariser give; empty when stopped.
 std::optional<json> fit(const MeasurementContext& context, const Problem& problem, double gamma,
                         const SolveOptions& options) {
-  const GaussianKernel kernel(problem.train, gamma);
-  const auto solution = solve(cpu_context(), kernel, problem.classes,
-                              one_hot(problem.train_labels, problem.classes), options);
+  const auto system = gaussian_system(context.device, problem.train, gamma);
+  const auto solution =
+      solve(*system, problem.classes, one_hot(problem.train_labels, problem.classes), options);
   if (!solution) return std::nullopt;
   context.show(0.9, "predictions");
   const std::vector<double> scores =
-      kernel.predict(cpu_context(), problem.test, problem.classes, solution->alpha, options.stop);
+      system->predict(problem.test, problem.classes, solution->alpha, options.stop);
   if (scores.empty()) return std::nullopt;
   return json{
       {"test_error", error_percent(scores, problem.test_labels, problem.classes)},
@@ -184,28 +187,43 @@ double dimension(const json& parameters) {
   return parameters.value("dimension", 784.0);
 }
 
-double solve_seconds(double n, double m, double d, double products) {
-  return n * n * n / 3 / float_rate + (products * n * n * d + 2 * m * n * d) / double_rate;
+double solve_seconds(const Rates& rates, double n, double m, double d, double products) {
+  return n * n * n / 3 / rates.float_rate +
+         (products * n * n * d + 2 * m * n * d) / rates.double_rate;
 }
 
-double regression_bytes(const json& parameters) {
-  const double n = parameters.at("train_size"), m = parameters.at("test_size");
-  const double d = dimension(parameters);
-  return PackedLower::bytes(std::int64_t(n)) + 5 * (n + m) * d + 10 * 8 * (7 * n + 2 * m) + 2e8;
+/// A sweep solves for each of its list.
+Need repeated(Need need, const json& parameters) {
+  need.seconds *=
+      double(parameters.at(parameters.contains("gammas") ? "gammas" : "lambdas").size());
+  return need;
+}
+
+double panel_bytes(double n) {
+  return 3 * 8 * 1024 * n + 1e9;
 }
 
 }  // namespace
 
 Need gaussian_regression_need(const json& parameters) {
   const double n = parameters.at("train_size"), m = parameters.at("test_size");
-  return {regression_bytes(parameters), 5 + solve_seconds(n, m, dimension(parameters), 5)};
+  const double d = dimension(parameters);
+  return {PackedLower::bytes(std::int64_t(n)) + 5 * (n + m) * d + 10 * 8 * (7 * n + 2 * m) + 2e8,
+          5 + solve_seconds(cpu_rates, n, m, d, 5)};
+}
+
+Need gaussian_regression_gpu_need(const json& parameters) {
+  const double n = parameters.at("train_size"), m = parameters.at("test_size");
+  const double d = dimension(parameters);
+  return {4 * n * n + 12 * (n + m) * d + panel_bytes(n), 10 + solve_seconds(gpu_rates, n, m, d, 5)};
 }
 
 Need sweep_need(const json& parameters) {
-  const char* const list = parameters.contains("gammas") ? "gammas" : "lambdas";
-  Need need = gaussian_regression_need(parameters);
-  need.seconds *= double(parameters.at(list).size());
-  return need;
+  return repeated(gaussian_regression_need(parameters), parameters);
+}
+
+Need sweep_gpu_need(const json& parameters) {
+  return repeated(gaussian_regression_gpu_need(parameters), parameters);
 }
 
 std::optional<Measured> bandwidth_sweep(const MeasurementContext& context) {
@@ -277,25 +295,10 @@ RandomConvnet net_of(const MeasurementContext& context) {
           .seed = context.seed};
 }
 
-/// Scores [rows, outputs] = products [rows, n] alpha [n, outputs].
-std::vector<double> scores_of(std::int64_t rows, const Solution& solution,
-                              const std::function<const float*(std::int64_t)>& row) {
-  const auto outputs = std::size_t(solution.outputs);
-  std::vector<double> scores(std::size_t(rows) * outputs);
-  cpu_context().parallel(rows, [&](std::int64_t i) {
-    const float* const products = row(i);
-    double* const score = scores.data() + std::size_t(i) * outputs;
-    for (std::size_t k = 0; k < solution.alpha.size() / outputs; ++k)
-      for (std::size_t c = 0; c < outputs; ++c)
-        score[c] += double(products[k]) * solution.alpha[k * outputs + c];
-  });
-  return scores;
-}
-
 struct ConvnetProblem {
-  const ConvnetGram& gram;
+  ConvnetSystem& system;
   std::vector<int> train_labels, test_labels;
-  std::int64_t classes, n, m;
+  std::int64_t classes, n;
 };
 
 /// Fitted to the first n - held_out images; what is wrong among the others, in percent.
@@ -303,26 +306,18 @@ std::optional<json> held_out_error(const MeasurementContext& context, const Conv
                                    std::int64_t held_out, const SolveOptions& options) {
   const std::int64_t n = problem.n - held_out;
   const auto& all = problem.train_labels;
-  const auto solution = solve(cpu_context(), StoredKernel(problem.gram.train, n), problem.classes,
+  const auto solution = solve(*problem.system.first(n), problem.classes,
                               one_hot({all.begin(), all.begin() + n}, problem.classes), options);
   if (!solution || context.stopped()) return std::nullopt;
-  std::vector<float> products(std::size_t(held_out * n));
-  for (std::int64_t i = 0; i < held_out; ++i)
-    for (std::int64_t k = 0; k < n; ++k)
-      products[std::size_t(i * n + k)] = problem.gram.train.at(n + i, k);
-  const auto scores =
-      scores_of(held_out, *solution, [&](std::int64_t i) { return products.data() + i * n; });
+  const auto scores = problem.system.predict_rest(n, problem.classes, solution->alpha);
   return json(error_percent(scores, {all.end() - held_out, all.end()}, problem.classes));
 }
 
 std::optional<json> convnet_fit(const ConvnetProblem& problem, const SolveOptions& options) {
-  const auto solution =
-      solve(cpu_context(), StoredKernel(problem.gram.train, problem.n), problem.classes,
-            one_hot(problem.train_labels, problem.classes), options);
+  const auto solution = solve(*problem.system.first(problem.n), problem.classes,
+                              one_hot(problem.train_labels, problem.classes), options);
   if (!solution) return std::nullopt;
-  const auto scores = scores_of(problem.m, *solution, [&](std::int64_t i) {
-    return problem.gram.test.data() + i * problem.n;
-  });
+  const auto scores = problem.system.predict_test(problem.classes, solution->alpha);
   return json{
       {"lambda", options.lambda},
       {"test_error", error_percent(scores, problem.test_labels, problem.classes)},
@@ -340,18 +335,14 @@ std::optional<Measured> random_convnet_regression(const MeasurementContext& cont
   const std::int64_t held_out = context.parameters.at("held_out");
   check(held_out >= 1 && held_out < context.data.train.size(), "held_out ", held_out, ": of ",
         context.data.train.size(), " training images");
-  const auto gram = convnet_gram(cpu_context(), context.data.train, context.data.test,
-                                 net_of(context), [&](double part) {
-                                   context.show(0.9 * part, "Gram matrix");
-                                   return context.stopped();
-                                 });
-  if (!gram) return std::nullopt;
-  const ConvnetProblem problem{*gram,
-                               labels(context.data.train),
-                               labels(context.data.test),
-                               context.data.train.classes,
-                               context.data.train.size(),
-                               context.data.test.size()};
+  const auto system = convnet_system(context.device, context.data.train, context.data.test,
+                                     net_of(context), [&](double part) {
+                                       context.show(0.9 * part, "Gram matrix");
+                                       return context.stopped();
+                                     });
+  if (!system) return std::nullopt;
+  const ConvnetProblem problem{*system, labels(context.data.train), labels(context.data.test),
+                               context.data.train.classes, context.data.train.size()};
   std::vector<json> points;
   for (const double lambda : lambdas) {
     SolveOptions options = solve_options(context, named("lambda", lambda));
@@ -378,15 +369,31 @@ std::optional<Measured> random_convnet_regression(const MeasurementContext& cont
                       points, {"lambda", "held_out_error", "test_error", "train_error", "jitter"})};
 }
 
-Need random_convnet_need(const json& parameters) {
+namespace {
+
+double convnet_seconds(const Rates& rates, const json& parameters) {
   const double n = parameters.at("train_size"), m = parameters.at("test_size");
   const double filters = parameters.at("filters"), features = 18 * filters;
   const double pixels = 729, patch = 108;
   const double products = 2 * (n + m) * pixels * patch * filters + (n * n + 2 * n * m) * features;
   const double fits = 2 * double(parameters.at("lambdas").size());
+  return products / rates.float_rate + fits * solve_seconds(rates, n, 0, 40, 10);
+}
+
+}  // namespace
+
+Need random_convnet_need(const json& parameters) {
+  const double n = parameters.at("train_size"), m = parameters.at("test_size");
+  const double patch = 108;
   return {2 * PackedLower::bytes(std::int64_t(n)) + 4 * n * m + (n + m) * 4 * (2304 + 3072) +
               8 * double(parameters.at("patches")) * patch + 3e8,
-          products / float_rate + fits * solve_seconds(n, 0, 40, 10)};
+          convnet_seconds(cpu_rates, parameters)};
+}
+
+Need random_convnet_gpu_need(const json& parameters) {
+  const double n = parameters.at("train_size"), m = parameters.at("test_size");
+  return {4 * (2 * n * n + m * n + (n + m) * (2304 + 3072)) + panel_bytes(n),
+          60 + convnet_seconds(gpu_rates, parameters)};
 }
 
 }  // namespace shatter::experiments

@@ -1,4 +1,5 @@
-// The computations behind Table 3: what a row's parameters ask for, from images to numbers.
+// The computations behind Table 3: what a row's parameters ask for, from images to numbers, on
+// context.device.
 #pragma once
 
 #include <shatter/experiments/harness/measurement.h>
@@ -13,6 +14,7 @@ namespace shatter::experiments {
 /// norm_plus_minus, gamma, residual, iterations, jitter, min_pivot, gflops.
 std::optional<Measured> gaussian_regression(const MeasurementContext& context);
 Need gaussian_regression_need(const nlohmann::json& parameters);
+Need gaussian_regression_gpu_need(const nlohmann::json& parameters);
 
 /// gaussian_regression for each of "gammas" (curves over gamma) or "lambdas" (curves over lambda).
 /// Finished points are kept in context.folder. Numbers: least_error; for gammas norm_growth (the
@@ -21,6 +23,7 @@ Need gaussian_regression_need(const nlohmann::json& parameters);
 std::optional<Measured> bandwidth_sweep(const MeasurementContext& context);
 std::optional<Measured> regularisation_sweep(const MeasurementContext& context);
 Need sweep_need(const nlohmann::json& parameters);
+Need sweep_gpu_need(const nlohmann::json& parameters);
 
 /// Least squares on random convolutional features in dual form. Parameters: those of RandomConvnet,
 /// "lambdas" (relative to the mean diagonal of the Gram matrix), "held_out": the regulariser is the
@@ -29,5 +32,6 @@ Need sweep_need(const nlohmann::json& parameters);
 /// jitter. Curves: lambda, held_out_error, test_error.
 std::optional<Measured> random_convnet_regression(const MeasurementContext& context);
 Need random_convnet_need(const nlohmann::json& parameters);
+Need random_convnet_gpu_need(const nlohmann::json& parameters);
 
 }  // namespace shatter::experiments

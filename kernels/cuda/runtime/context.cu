@@ -18,20 +18,29 @@ class DeviceMemory final : public MemorySource {
  public:
   explicit DeviceMemory(int device) : device_(device) {}
   void* obtain(std::size_t bytes) override {
+    const MayAllocate allowed;
     void* block = nullptr;
-    // A graph being recorded forbids cudaMalloc to its thread unless asked otherwise.
-    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-    cudaThreadExchangeStreamCaptureMode(&mode);
     if (cudaSetDevice(device_) != cudaSuccess || cudaMalloc(&block, bytes) != cudaSuccess) {
       cudaGetLastError();  // a refusal for want of memory leaves the device usable
       block = nullptr;
     }
-    cudaThreadExchangeStreamCaptureMode(&mode);
     return block;
   }
-  void give_back(void* block, std::size_t) noexcept override { cudaFree(block); }
+  void give_back(void* block, std::size_t) noexcept override {
+    const MayAllocate allowed;
+    cudaFree(block);
+  }
 
  private:
+  // A graph being recorded forbids cudaMalloc and cudaFree to its thread unless asked otherwise.
+  class MayAllocate {
+   public:
+    MayAllocate() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+    ~MayAllocate() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+
+   private:
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+  };
   int device_;
 };
 
@@ -236,6 +245,15 @@ void LaunchAccess::launched(CudaContext& context, const char* kernel, int status
 
 struct CudaGraph::Impl {
   explicit Impl(CudaContext& c) : context(c) {}
+  ~Impl() {
+    CudaContext::Impl& owner = *context.impl_;
+    if (executable) {
+      cudaStreamSynchronize(owner.stream);
+      cudaGraphExecDestroy(executable);
+    }
+    if (graph) cudaGraphDestroy(graph);
+    owner.memory->allocator.dissolve(pool);
+  }
   CudaContext& context;
   std::shared_ptr<CachingAllocator::Pool> pool = std::make_shared<CachingAllocator::Pool>();
   cudaGraph_t graph = nullptr;
@@ -261,8 +279,6 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   } catch (...) {
     end();
     cudaGetLastError();
-    if (impl_->graph) cudaGraphDestroy(impl_->graph);
-    owner.memory->allocator.dissolve(impl_->pool);
     throw;
   }
   check_cuda("CudaGraph", end());
@@ -274,13 +290,7 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   check_cuda("CudaGraph", cudaGraphInstantiate(&impl_->executable, impl_->graph, 0));
 }
 
-CudaGraph::~CudaGraph() {
-  CudaContext::Impl& owner = *impl_->context.impl_;
-  cudaStreamSynchronize(owner.stream);
-  if (impl_->executable) cudaGraphExecDestroy(impl_->executable);
-  if (impl_->graph) cudaGraphDestroy(impl_->graph);
-  owner.memory->allocator.dissolve(impl_->pool);
-}
+CudaGraph::~CudaGraph() = default;
 
 void CudaGraph::replay() {
   CudaContext::Impl& owner = *impl_->context.impl_;
