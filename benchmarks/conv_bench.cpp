@@ -439,7 +439,7 @@ int main(int argc, char** argv) {
   app.add_option("--dir", options.directions, "directions (default: all)")
       ->check(CLI::IsMember(words));
   app.add_option("--batch", options.batch, "images of the layers of a set")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000).description(""))
       ->capture_default_str();
   app.add_flag("--falsify", options.falsify,
                "put one element of each result wrong, to see that it is found");

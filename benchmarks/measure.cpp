@@ -42,7 +42,7 @@ void add_options(CLI::App& app, Options& options, const std::vector<std::string>
   for (const std::string& type : types) names += (names.empty() ? "" : ", ") + type;
   app.add_option("--device", options.devices, "cpu, cuda or cuda:N (default: all there are)");
   app.add_option("--threads", options.threads, "CPU threads, 0: all cores")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0., 86400.).description(""))
       ->capture_default_str();
   app.add_option("--type", options.types,
                  "of " + names + " (default: all the device has, without float64)")
@@ -51,22 +51,22 @@ void add_options(CLI::App& app, Options& options, const std::vector<std::string>
                  "only rows whose name (as --list prints it) holds this regular expression");
   app.add_flag("--list", options.list, "print the names of the rows and stop");
   app.add_option("--min-time", options.min_time, "seconds to measure each time, at least")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0., 86400.).description(""))
       ->capture_default_str();
   app.add_option("--min-samples", options.min_samples, "samples of each time, at least")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000).description(""))
       ->capture_default_str();
   app.add_option("--timeout", options.timeout,
                  "seconds after which three samples are enough for one time")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0., 86400.).description(""))
       ->capture_default_str();
   app.add_option("--peak-extent", options.peak_extent,
                  "extent of the square matrix product taken as the ceiling of arithmetic "
                  "(0: 2048, on CUDA 8192)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0., 86400.).description(""));
   app.add_option("--copy-mib", options.copy_mib,
                  "MiB of the copy taken as the ceiling of memory (0: 256, on CUDA 1024)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0., 86400.).description(""));
   app.add_option("--seed", options.seed, "of the random values")->capture_default_str();
   app.add_option("--json", options.json, "also add one JSON object a line to this file");
 }

@@ -2,6 +2,8 @@
 #include <shatter/core/tensor.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include <shatter/core/autograd.h>
 #include <shatter/core/dispatch.h>
@@ -247,6 +249,15 @@ void Tensor::copy_from(const Tensor& source) const {
 }
 
 void Tensor::fill(double value) const {
+  with_dtype(dtype(), [&]<class T>() {
+    if constexpr (std::is_integral_v<T>) {
+      // 2^digits is exact in double, the largest value need not be.
+      constexpr double low = double(std::numeric_limits<T>::min());
+      const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);
+      const double whole = std::trunc(value);
+      check(whole >= low && whole < end, "fill: ", value, " is no ", name_of(dtype()));
+    }
+  });
   if (!is_packed()) {
     copy_elements(full(shape(), value, dtype(), device()), *this);
     return;

@@ -110,7 +110,7 @@ class Tensor {
   /// Overwrites the elements with those of a tensor of equal shape, converting the type and
   /// crossing devices; the gradient history of this tensor is left alone.
   void copy_from(const Tensor& source) const;
-  void fill(double value) const;
+  void fill(double value) const;  ///< integers drop its fraction; throws for what they cannot hold
   /// Makes every handle of this tensor refer to the elements (shape, type, device) of `source`; the
   /// gradient history of this tensor is left alone.
   void rebind(const Tensor& source) const;

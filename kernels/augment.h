@@ -42,10 +42,9 @@ struct BatchPosition {
 };
 
 /// y [batch, crop_h, crop_w, c] float from images x [*, h, w, c] at index[position->first + i],
-/// i < batch. Centre
-/// crop offset is (h - crop_h) / 2. Whitening is TensorFlow's per_image_standardization over all
-/// values of the cropped image; for uint8 images that are only cropped and flipped its sums are
-/// exact integers. Source: uint8_t or float.
+/// i < batch. A centre crop begins at row (h - crop_h) / 2 and column (w - crop_w) / 2. Whitening
+/// is TensorFlow's per_image_standardization over all values of the cropped image; for uint8 images
+/// that are only cropped and flipped its sums are exact integers. Source: uint8_t or float.
 template <class Source>
 void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
              const BatchPosition* position, std::int64_t batch, const std::int64_t* index,

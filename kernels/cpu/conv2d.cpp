@@ -51,9 +51,8 @@ std::int64_t rows_per_block(const Conv2dGeometry& g) {
   return std::min(win.out_h(), std::max<std::int64_t>(1, (1 << 20) / row));
 }
 
-// The part of window row `p * stride - top + r` and its neighbours that lies inside the image:
-// calls visit(r, s, pixel) for each position of the window of output pixel (p, q), pixel = -1
-// outside.
+// Calls visit(r, s, pixel) for each tap of the window of output pixel (p, q); the pixel it reads is
+// -1 outside the image.
 template <class Visit>
 void for_window(const Windows& win, std::int64_t p, std::int64_t q, Visit&& visit) {
   for (std::int64_t r = 0; r < win.r; ++r) {

@@ -1,5 +1,6 @@
 // Tensors: shapes, views, conversions, memory.
 #include <cmath>
+#include <limits>
 
 #include <shatter/core/ops.h>
 #include <shatter/core/tensor.h>
@@ -111,6 +112,20 @@ TEST_CASE("every element type converts to every other") {
 TEST_CASE("floating to integer conversion truncates toward zero") {
   const Tensor x = Tensor::from(std::vector<double>{1.9, -1.9, 0.5}, {3});
   CHECK(x.to(DType::int32).values<std::int32_t>() == std::vector<std::int32_t>{1, -1, 0});
+}
+
+TEST_CASE("fill takes what the element type can hold, and refuses the rest") {
+  CHECK(Tensor::full({1}, -0.9, DType::uint8).values<int>() == std::vector<int>{0});
+  CHECK(Tensor::full({1}, 255.9, DType::uint8).values<int>() == std::vector<int>{255});
+  CHECK(Tensor::full({1}, -0x1p63, DType::int64).values<std::int64_t>()[0] ==
+        std::numeric_limits<std::int64_t>::min());
+  CHECK_THROWS_WITH(Tensor::full({1}, -1, DType::uint8),
+                    Catch::Matchers::Contains("fill: -1 is no uint8"));
+  CHECK_THROWS_AS(Tensor::full({1}, 256, DType::uint8), Error);
+  CHECK_THROWS_AS(Tensor::full({1}, 0x1p31, DType::int32), Error);
+  CHECK_THROWS_AS(Tensor::full({1}, 0x1p63, DType::int64), Error);
+  CHECK_THROWS_AS(Tensor::full({1}, std::nan(""), DType::int32), Error);
+  CHECK(std::isnan(Tensor::full({1}, std::nan("")).item()));
 }
 
 TEST_CASE("a channel slice shares memory and keeps the pitch") {
