@@ -25,23 +25,26 @@ void for_pixels(const AugmentGeometry& g, const Placement& placement, Use use) {
       use((i * g.crop_w + j) * pitch, placement.source(g, i, j));
 }
 
+constexpr std::int64_t piece = 1 << 16;  // the squares of so many bytes fit 32 bits
+
 ByteWhitening whitening_of(const AugmentGeometry& g, const Placement& placement,
                            const std::uint8_t* x) {
   std::uint64_t sum = 0, squares = 0;
-  for (std::int64_t i = 0; i < g.crop_h; ++i) {
-    const std::uint8_t* const row = x + ((placement.top + i) * g.w + placement.left) * g.c;
-    multiversion([row, n = g.crop_w * g.c, &sum, &squares] {
-      std::uint32_t row_sum = 0;
-      std::uint64_t row_squares = 0;
-      for (std::int64_t j = 0; j < n; ++j) {
-        const std::uint32_t value = row[j];
-        row_sum += value;
-        row_squares += value * value;
+  const std::uint8_t* const first = x + (placement.top * g.w + placement.left) * g.c;
+  multiversion([first, rows = g.crop_h, n = g.crop_w * g.c, step = g.w * g.c, &sum, &squares] {
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t begin = 0; begin < n; begin += piece) {
+        const std::uint8_t* const row = first + i * step + begin;
+        std::uint32_t row_sum = 0, row_squares = 0;
+        for (std::int64_t j = 0; j < std::min(piece, n - begin); ++j) {
+          const std::uint32_t value = row[j];
+          row_sum += value;
+          row_squares += value * value;
+        }
+        sum += row_sum;
+        squares += row_squares;
       }
-      sum += row_sum;
-      squares += row_squares;
-    });
-  }
+  });
   const auto n = static_cast<std::uint64_t>(g.crop_h * g.crop_w * g.c);
   return ByteWhitening::of(g.scale, n, sum, squares);
 }
@@ -58,12 +61,11 @@ void augment_bytes(const AugmentGeometry& g, const Placement& placement, const s
       table[i] = whitening(static_cast<std::uint8_t>(i));
   });
   if (!placement.flip && pitch == g.c) {  // the crop's rows as they lie
+    const std::uint8_t* const in = x + placement.source(g, 0, 0);
+    const std::int64_t row = g.crop_w * g.c;
     for (std::int64_t i = 0; i < g.crop_h; ++i)
-      multiversion([in = x + placement.source(g, i, 0), out = y + i * g.crop_w * g.c,
-                    n = g.crop_w * g.c, values = table.data()] {
-        SHATTER_INDEPENDENT
-        for (std::int64_t j = 0; j < n; ++j) out[j] = values[in[j]];
-      });
+      std::transform(in + i * g.w * g.c, in + i * g.w * g.c + row, y + i * row,
+                     [&](std::uint8_t value) { return table[value]; });
     return;
   }
   for_pixels(g, placement, [&](std::int64_t to, std::int64_t from) {
@@ -125,6 +127,13 @@ void whiten(std::int64_t values, float* image) {
     image[i] = static_cast<float>((static_cast<double>(image[i]) - mean) / deviation);
 }
 
+// Images lie anywhere in the data set: the next one is on its way while this one is worked on.
+template <class Source>
+void prefetch(const Source* x, std::int64_t elements) {
+  constexpr std::int64_t line = 64 / sizeof(Source);
+  for (std::int64_t i = 0; i < elements; i += line) __builtin_prefetch(x + i);
+}
+
 template <class Source>
 void augment_general(const AugmentGeometry& g, const Placement& placement, std::uint64_t seed,
                      std::uint32_t epoch, std::uint32_t index, const Source* x, float* y) {
@@ -166,6 +175,7 @@ void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
                        [&](std::int64_t begin, std::int64_t end) {
                          for (std::int64_t i = begin; i < end; ++i) {
                            const auto number = static_cast<std::uint32_t>(index[i]);
+                           if (i + 1 < end) prefetch(x + index[i + 1] * image, image);
                            const Placement placement = place(g, seed, epoch, number);
                            const Source* const in = x + index[i] * image;
                            float* const out = y + i * output;
