@@ -1,6 +1,10 @@
 // The real table1 killed at many moments, interrupted, and run twice at once: the same files in the
 // end.
+#include <shatter/experiments/harness/interrupt.h>
+
 #include "tests/experiments/process.h"
+
+using namespace shatter;
 
 namespace {
 
@@ -85,6 +89,30 @@ TEST_CASE("SIGINT saves and exits 130, SIGTERM 143, and the run goes on") {
     CHECK(run_program(table1, arguments(out, epochs)).status == 0);
     CHECK(results(out) == expected);
   }
+}
+
+TEST_CASE("After one signal a program may go on, a second one ends it at once") {
+  int ready[2];
+  REQUIRE(::pipe(ready) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {  // a computation that never asks
+    const experiments::Interrupt interrupt;
+    if (::write(ready[1], "r", 1) != 1) ::_exit(99);
+    for (;;) sleep_ms(1000);
+  }
+  char byte = 0;
+  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  int status = 0;
+  ::kill(child, SIGTERM);
+  sleep_ms(300);
+  CHECK(::waitpid(child, &status, WNOHANG) == 0);
+  ::kill(child, SIGINT);
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 128 + SIGINT);
+  ::close(ready[0]);
+  ::close(ready[1]);
 }
 
 TEST_CASE("Two processes share a sweep: each cell is trained once") {
