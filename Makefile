@@ -41,7 +41,7 @@ check:
 gpu-package:
 	@.ci/dependencies build
 	@cmake --preset gpu-package --log-level=NOTICE
-	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 table3
+	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 figure1 figure2 table3 table4
 	@benchmarks/gpu_package build/gpu-package build/gpu_package
 
 # compute-sanitizer over the CUDA kernels' tests; needs a GPU.

@@ -21,7 +21,7 @@ namespace {
 struct Rates {
   double float_rate, double_rate;
 };
-constexpr Rates cpu_rates{1.2e11, 4e10}, gpu_rates{2e13, 2e13};
+constexpr Rates cpu_rates{1.2e11, 8e10}, gpu_rates{2e13, 2e13};
 
 struct Problem {
   Features train, test;
@@ -150,6 +150,7 @@ std::optional<double> gamma_of(const MeasurementContext& context, const Problem&
 
 std::vector<double> column(const std::vector<json>& points, const char* name) {
   std::vector<double> values;
+  values.reserve(points.size());
   for (const json& point : points) values.push_back(point.at(name));
   return values;
 }
