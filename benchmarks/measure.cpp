@@ -28,13 +28,6 @@ std::size_t flush_bytes() {
                                  std::size_t{64} << 20, std::size_t{512} << 20);
 }
 
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
-  return "cpu";
-}
-
 }  // namespace
 
 void add_options(CLI::App& app, Options& options, const std::vector<std::string>& types) {
@@ -145,7 +138,7 @@ Samples Clock<CpuContext>::hot(const std::function<void()>& work) {
 Json machine(CpuContext& context) {
   return {{"threads", context.threads()},
           {"sm_mhz", nullptr},
-          {"device", cpu_name()},
+          {"device", experiments::hardware_name({})},
           {"driver", nullptr},
           {"cuda", nullptr},
           {"cudnn", nullptr},

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <thread>
 
@@ -19,15 +18,6 @@ namespace shatter::experiments {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name"))
-      return line.substr(std::min(line.size(), line.find(':') + 2));
-  }
-  return "CPU";
-}
 
 /// With a profile of the work, said on stderr.
 int profiled(const std::function<int()>& work) {
@@ -76,7 +66,6 @@ RunSettings run_settings(const Options& options, Device device) {
           .checkpoint_every = options.checkpoint_every,
           .device = device,
           .threads = options.threads > 0 ? options.threads : cores,
-          .device_name = device.is_cpu() ? cpu_name() : device.name(),
           .progress = nullptr,
           .stop = [] { return Interrupt::signal() != 0; }};
 }

@@ -88,8 +88,8 @@ MeasurementContext context_of(const PlannedMeasurement& planned, const RunSettin
 bool compute(const PlannedMeasurement& planned, const RunSettings& settings, RunFolder& folder) {
   const fs::path work = folder.work_path();
   fs::create_directories(work);
-  folder.add_session(
-      session_entry(settings, planned.source ? planned.source->provenance() : std::string()));
+  folder.add_session(session_entry(planned.device, settings.threads,
+                                   planned.source ? planned.source->provenance() : std::string()));
   if (settings.progress) settings.progress->begin(planned.label, 0);
   const double before = earlier_seconds(work);
   const Stopwatch watch;

@@ -92,7 +92,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
   }
   if (origins.empty()) {
     origins.push_back({.commit = build_info().commit,
-                       .device = settings.device_name,
+                       .device = hardware_name(settings.device),
                        .threads = settings.threads,
                        .data = plan.base.front().dataset.name,
                        .provenance = plan.cells.front().cell.provenance});

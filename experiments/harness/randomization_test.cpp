@@ -184,7 +184,6 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
                                 .checkpoint_every = {},
                                 .device = options.device,
                                 .threads = cpu_context().threads(),
-                                .device_name = options.device.name(),
                                 .progress = options.progress,
                                 .stop = {}},
                         .finished = {}});

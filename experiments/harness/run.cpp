@@ -76,7 +76,7 @@ void Session::take_up() {
     saved_ = true;
   }
   if (!saved_) save_labels();
-  json entry = session_entry(settings_, cell_.provenance);
+  json entry = session_entry(settings_.device, settings_.threads, cell_.provenance);
   entry["first_step"] = trainer_.steps();
   folder_.add_session(entry);
   saved_at_ = watch_.seconds();
@@ -211,11 +211,11 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
 
 }  // namespace
 
-json session_entry(const RunSettings& settings, const std::string& provenance) {
+json session_entry(Device device, int threads, const std::string& provenance) {
   const BuildInfo build = build_info();
-  json entry = {{"started", utc_now()},           {"version", build.version},
-                {"commit", build.commit},         {"compiler", build.compiler},
-                {"device", settings.device_name}, {"threads", settings.threads}};
+  json entry = {
+      {"started", utc_now()},       {"version", build.version},        {"commit", build.commit},
+      {"compiler", build.compiler}, {"device", hardware_name(device)}, {"threads", threads}};
   if (!provenance.empty()) entry["provenance"] = provenance;
   return entry;
 }

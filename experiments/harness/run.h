@@ -28,7 +28,6 @@ struct RunSettings {
   CheckpointInterval checkpoint_every;
   Device device;
   int threads = 1;
-  std::string device_name;  ///< for env.json
   Progress* progress = nullptr;
   std::function<bool()> stop;  ///< true: finish the step, save, leave
 };
@@ -42,7 +41,7 @@ struct Outcome {
 };
 
 /// An entry of env.json: when, with what and on what this session runs.
-nlohmann::json session_entry(const RunSettings& settings, const std::string& provenance);
+nlohmann::json session_entry(Device device, int threads, const std::string& provenance);
 
 /// Seconds since it was made.
 class Stopwatch {

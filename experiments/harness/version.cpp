@@ -1,7 +1,9 @@
 // Version, commit and compiler, as the build wrote them down.
 #include <shatter/experiments/harness/version.h>
 
-#include <shatter/core/device.h>
+#include <algorithm>
+#include <fstream>
+
 #include <shatter_commit.h>
 
 namespace shatter::experiments {
@@ -34,6 +36,18 @@ std::string gpu_text() {
 
 BuildInfo build_info() {
   return {built_version, built_commit, compiler(), built_with_cuda ? "cpu, cuda" : "cpu"};
+}
+
+std::string hardware_name(Device device) {
+  if constexpr (built_with_cuda) {
+    if (device.is_cuda()) return cuda_context(device.index()).properties().name;
+  }
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name"))
+      return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return "CPU";
 }
 
 std::string version_text(const std::string& program) {

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <shatter/core/device.h>
+
 namespace shatter::experiments {
 
 struct BuildInfo {
@@ -13,6 +15,9 @@ struct BuildInfo {
   std::string backends;  ///< "cpu"
 };
 BuildInfo build_info();
+
+/// What the processor or the GPU calls itself: "NVIDIA H200".
+std::string hardware_name(Device device);
 
 /// The lines of --version.
 std::string version_text(const std::string& program);

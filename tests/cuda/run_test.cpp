@@ -27,7 +27,6 @@ RunSettings settings(const std::filesystem::path& runs) {
   s.runs = runs;
   s.checkpoint_every = {.seconds = 0, .steps = 2};
   s.device = Device::cuda();
-  s.device_name = "test";
   return s;
 }
 
@@ -62,6 +61,9 @@ TEST_CASE("on CUDA cells trained at once equal cells trained one after the other
     REQUIRE(first[i].status == Status::done);
     REQUIRE(second[i].status == Status::done);
     CHECK(files_of(one.path(), cells[i].config) == files_of(many.path(), cells[i].config));
+    const auto env =
+        nlohmann::json::parse(get(one.path() / folder_name(cells[i].config) / "env.json"));
+    CHECK(env["sessions"][0]["device"] == cuda_context(0).properties().name);
   }
 }
 

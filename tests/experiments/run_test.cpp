@@ -23,7 +23,6 @@ RunSettings settings(const std::filesystem::path& runs) {
   RunSettings s;
   s.runs = runs;
   s.checkpoint_every = {.seconds = 0, .steps = 1};
-  s.device_name = "test";
   return s;
 }
 
