@@ -35,7 +35,7 @@ void add_options(CLI::App& app, Options& options, const std::vector<std::string>
   for (const std::string& type : types) names += (names.empty() ? "" : ", ") + type;
   app.add_option("--device", options.devices, "cpu, cuda or cuda:N (default: all there are)");
   app.add_option("--threads", options.threads, "CPU threads, 0: all cores")
-      ->check(CLI::Range(0., 86400.).description(""))
+      ->check(CLI::Range(0, 4096).description(""))
       ->capture_default_str();
   app.add_option("--type", options.types,
                  "of " + names + " (default: all the device has, without float64)")

@@ -1,45 +1,17 @@
 // Kernel regression on CUDA against dense matrices in double, and against the CPU's.
-#include <Eigen/Dense>
-
 #include <shatter/core/random.h>
 #include <shatter/experiments/theory/cuda/kernel_system.h>
 #include <shatter/experiments/theory/kernel_regression.h>
 
 #include "tests/cuda/gpu.h"
 #include "tests/support/catch.h"
-#include "tests/support/tolerance.h"
+#include "tests/support/kernel_points.h"
 
 using namespace shatter;
 using namespace shatter::experiments;
 using namespace shatter::test;
 
 namespace {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-Matrix as_matrix(std::int64_t rows, const std::vector<double>& values) {
-  return Eigen::Map<const Matrix>(values.data(), rows, std::int64_t(values.size()) / rows);
-}
-
-Features points(std::int64_t n, std::int64_t d, int seed) {
-  return {n, d, random_values<float>(n * d, seed)};
-}
-
-Matrix gaussian(const Features& a, const Features& b, double gamma) {
-  Matrix k(a.n, b.n);
-  for (std::int64_t i = 0; i < a.n; ++i)
-    for (std::int64_t j = 0; j < b.n; ++j) {
-      double sum = 0;
-      for (std::int64_t l = 0; l < a.d; ++l)
-        sum += std::pow(double(a.row(i)[l]) - double(b.row(j)[l]), 2);
-      k(i, j) = std::exp(-gamma * sum);
-    }
-  return k;
-}
-
-double relative(const Matrix& a, const Matrix& expected) {
-  return (a - expected).norm() / expected.norm();
-}
 
 constexpr std::int64_t panel = 32;  // several, the last one cut
 
@@ -55,9 +27,9 @@ TEST_CASE("on CUDA a Gaussian kernel's system multiplies, factors and predicts a
   std::vector<double> y(alpha.size());
   REQUIRE(system->n() == n);
   REQUIRE(system->multiply(3, alpha.data(), y.data(), {}));
-  CHECK(relative(as_matrix(n, y), k * as_matrix(n, alpha)) < 1e-13);
-  CHECK(relative(as_matrix(41, system->predict(test, 3, alpha, {})),
-                 gaussian(test, x, 0.7) * as_matrix(n, alpha)) < 1e-13);
+  CHECK(relative(as_matrix(n, 3, y), k * as_matrix(n, 3, alpha)) < 1e-13);
+  CHECK(relative(as_matrix(41, 3, system->predict(test, 3, alpha, {})),
+                 gaussian(test, x, 0.7) * as_matrix(n, 3, alpha)) < 1e-13);
 
   const double lambda = 0.5, jitter = 0.25;  // the largest element of the diagonal is 1
   const Matrix shifted = k + (lambda + jitter) * Matrix::Identity(n, n);
@@ -67,9 +39,9 @@ TEST_CASE("on CUDA a Gaussian kernel's system multiplies, factors and predicts a
   const Matrix l = shifted.llt().matrixL();
   CHECK(outcome.min_pivot == Approx(std::pow(l.diagonal().minCoeff(), 2)).epsilon(1e-5));
   std::vector<float> b(alpha.begin(), alpha.end());
-  const Matrix sides = as_matrix(n, to_double(b));
+  const Matrix sides = as_matrix(n, 3, to_double(b));
   system->apply_inverse(3, b.data());
-  CHECK(relative(as_matrix(n, to_double(b)), shifted.llt().solve(sides)) < 1e-4);
+  CHECK(relative(as_matrix(n, 3, to_double(b)), shifted.llt().solve(sides)) < 1e-4);
 
   CHECK(!system->multiply(3, alpha.data(), y.data(), [] { return true; }));
   CHECK(!system->fill(lambda, jitter, [] { return true; }));
@@ -85,15 +57,15 @@ TEST_CASE("on CUDA solve reaches double precision, and takes more jitter where i
   std::vector<int> labels;
   for (std::int64_t i = 0; i < n; ++i) labels.push_back(int(i * 7 % 10));
   const std::vector<double> targets = one_hot(labels, 10);
-  const Matrix y = as_matrix(n, targets), k = gaussian(x, x, 2);
+  const Matrix y = as_matrix(n, 10, targets), k = gaussian(x, x, 2);
   const auto system = cuda_gaussian_system(Device::cuda(), x, 2, panel);
   const Solution solution =
       *solve(*system, 10, targets, {.residual = 1e-12, .stop = {}, .say = {}});
   CHECK(solution.residual <= 1e-12);
-  CHECK((y - k * as_matrix(n, solution.alpha)).norm() / y.norm() <= 1e-10);
+  CHECK((y - k * as_matrix(n, 10, solution.alpha)).norm() / y.norm() <= 1e-10);
   const Solution cpu =
       *solve(*gaussian_system({}, x, 2), 10, targets, {.residual = 1e-12, .stop = {}, .say = {}});
-  CHECK(relative(as_matrix(n, solution.fitted), as_matrix(n, cpu.fitted)) < 1e-10);
+  CHECK(relative(as_matrix(n, 10, solution.fitted), as_matrix(n, 10, cpu.fitted)) < 1e-10);
   CHECK(rkhs_norm(solution) == Approx(rkhs_norm(cpu)).epsilon(1e-8));
 
   // Half of the points twice.
@@ -119,17 +91,17 @@ TEST_CASE("on CUDA the random conv-net's Gram matrices are the CPU's") {
   const auto system = cuda_convnet_system(Device::cuda(), train, test, net, {}, 8);
   REQUIRE(system);
   const std::vector<double> alpha = random_values<double>(20 * 2, 3);
-  CHECK(relative(as_matrix(7, system->predict_test(2, alpha)),
-                 as_matrix(7, expected->predict_test(2, alpha))) < 1e-5);
+  CHECK(relative(as_matrix(7, 2, system->predict_test(2, alpha)),
+                 as_matrix(7, 2, expected->predict_test(2, alpha))) < 1e-5);
   for (const std::int64_t n : {13, 20}) {
     const std::vector<double> part(alpha.begin(), alpha.begin() + 2 * n);
     std::vector<double> y(part.size()), expected_y(part.size());
     REQUIRE(system->first(n)->multiply(2, part.data(), y.data(), {}));
     REQUIRE(expected->first(n)->multiply(2, part.data(), expected_y.data(), {}));
-    CHECK(relative(as_matrix(n, y), as_matrix(n, expected_y)) < 1e-5);
+    CHECK(relative(as_matrix(n, 2, y), as_matrix(n, 2, expected_y)) < 1e-5);
     if (n < 20)
-      CHECK(relative(as_matrix(20 - n, system->predict_rest(n, 2, part)),
-                     as_matrix(20 - n, expected->predict_rest(n, 2, part))) < 1e-5);
+      CHECK(relative(as_matrix(20 - n, 2, system->predict_rest(n, 2, part)),
+                     as_matrix(20 - n, 2, expected->predict_rest(n, 2, part))) < 1e-5);
   }
   CHECK(!cuda_convnet_system(Device::cuda(), train, test, net, [](double) { return true; }));
 }

@@ -1,13 +1,12 @@
 // Kernel regression against dense double-precision algebra.
 #include <shatter/experiments/theory/kernel_regression.h>
 
-#include <Eigen/Dense>
-
 #include <shatter/experiments/theory/cholesky.h>
 #include <shatter/experiments/theory/products.h>
 
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
+#include "tests/support/kernel_points.h"
 #include "tests/support/tolerance.h"
 
 using namespace shatter;
@@ -15,29 +14,6 @@ using namespace shatter::experiments;
 using namespace shatter::test;
 
 namespace {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-Features points(std::int64_t n, std::int64_t d, std::uint64_t seed) {
-  return {n, d, random_values<float>(n * d, seed)};
-}
-
-/// The definition: differences, not products.
-Matrix gaussian(const Features& a, const Features& b, double gamma) {
-  Matrix k(a.n, b.n);
-  for (std::int64_t i = 0; i < a.n; ++i)
-    for (std::int64_t j = 0; j < b.n; ++j) {
-      double distance = 0;
-      for (std::int64_t l = 0; l < a.d; ++l)
-        distance += std::pow(double(a.row(i)[l]) - double(b.row(j)[l]), 2);
-      k(i, j) = std::exp(-gamma * distance);
-    }
-  return k;
-}
-
-Matrix as_matrix(std::int64_t rows, std::int64_t columns, const std::vector<double>& values) {
-  return Eigen::Map<const Matrix>(values.data(), rows, columns);
-}
 
 PackedLower packed(const Matrix& a, std::int64_t block) {
   PackedLower result(a.rows(), block);
@@ -58,10 +34,6 @@ std::vector<int> some_labels(std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i)
     labels.push_back(int(random_words({5}, std::uint32_t(i))[0] % 10));
   return labels;
-}
-
-double relative(const Matrix& value, const Matrix& expected) {
-  return (value - expected).norm() / expected.norm();
 }
 
 }  // namespace
