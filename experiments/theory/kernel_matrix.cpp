@@ -53,11 +53,22 @@ bool multiply(CpuContext& context, const KernelMatrix& k, std::int64_t columns, 
   return true;
 }
 
-GaussianKernel::GaussianKernel(const Features& points, double gamma)
-    : points_(points), sigma_(std::sqrt(0.5 / gamma)) {
+double gaussian_sigma(const Features& points, double gamma) {
   check(gamma > 0 && std::isfinite(gamma), "GaussianKernel: gamma ", gamma,
         "; give a number above 0");
   check(points.n > 0 && points.d > 0, "GaussianKernel: no points");
+  return std::sqrt(0.5 / gamma);
+}
+
+void check_prediction(const Features& test, std::int64_t n, std::int64_t d, std::int64_t columns,
+                      const std::vector<double>& alpha) {
+  check(test.d == d, "predict: test rows of ", test.d, " numbers, training rows of ", d);
+  check(std::int64_t(alpha.size()) == n * columns, "predict: ", alpha.size(), " coefficients for ",
+        n, " points and ", columns, " outputs");
+}
+
+GaussianKernel::GaussianKernel(const Features& points, double gamma)
+    : points_(points), sigma_(gaussian_sigma(points, gamma)) {
   norms_.resize(std::size_t(points.n));
   double_squared_norms(points.n, points.d, points.values.data(), norms_.data());
 }
@@ -73,10 +84,7 @@ void GaussianKernel::tile(CpuContext& context, std::int64_t i, std::int64_t j, d
 std::vector<double> GaussianKernel::predict(CpuContext& context, const Features& test,
                                             std::int64_t columns, const std::vector<double>& x,
                                             const Stop& stop) const {
-  check(test.d == points_.d, "predict: test rows of ", test.d, " numbers, training rows of ",
-        points_.d);
-  check(std::int64_t(x.size()) == n() * columns, "predict: ", x.size(), " coefficients for ", n(),
-        " points and ", columns, " outputs");
+  check_prediction(test, n(), points_.d, columns, x);
   std::vector<double> norms(std::size_t(test.n)), y(std::size_t(test.n * columns));
   double_squared_norms(test.n, test.d, test.values.data(), norms.data());
   for (std::int64_t j = 0; j < tiles(); ++j) {

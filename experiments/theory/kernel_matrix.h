@@ -38,6 +38,14 @@ void fill(CpuContext& context, const KernelMatrix& k, PackedLower& packed, std::
 bool multiply(CpuContext& context, const KernelMatrix& k, std::int64_t columns, const double* x,
               double* y, const Stop& stop = {});
 
+/// The sigma of exp(-gamma |x - y|^2) = exp(-|x - y|^2 / (2 sigma^2)). Throws (usage) unless gamma
+/// > 0 and there are points.
+double gaussian_sigma(const Features& points, double gamma);
+
+/// Throws (usage) unless `test` has rows like the points' and alpha is [points, columns].
+void check_prediction(const Features& test, std::int64_t n, std::int64_t d, std::int64_t columns,
+                      const std::vector<double>& alpha);
+
 /// K[i, j] = exp(-gamma |x_i - x_j|^2) of the rows of `points`, which must outlive it. Entries are
 /// double's, computed anew whenever asked for.
 class GaussianKernel : public KernelMatrix {

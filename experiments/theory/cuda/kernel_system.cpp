@@ -135,16 +135,13 @@ class CudaGaussianSystem : public SquareSystem<GaussianSystem> {
  public:
   CudaGaussianSystem(Device device, const Features& points, double gamma, std::int64_t panel)
       : SquareSystem(device, points.n, panel),
-        sigma_(std::sqrt(0.5 / gamma)),
+        sigma_(gaussian_sigma(points, gamma)),
         points_(device, points),
         ones_(Tensor::full({panel}, 1, DType::float64, device)) {}
 
   std::vector<double> predict(const Features& test, std::int64_t columns,
                               const std::vector<double>& alpha, const Stop& stop) override {
-    check(test.d == points_.x.dim(1), "predict: test rows of ", test.d,
-          " numbers, training rows of ", points_.x.dim(1));
-    check(std::int64_t(alpha.size()) == n() * columns, "predict: ", alpha.size(),
-          " coefficients for ", n(), " points and ", columns, " outputs");
+    check_prediction(test, n(), points_.x.dim(1), columns, alpha);
     const Points others(device(), test);
     std::vector<double> scores(std::size_t(test.n * columns));
     const bool finished = multiply_rows(
@@ -285,9 +282,6 @@ Tensor images_on(Device device, const data::Dataset& dataset) {
 
 std::unique_ptr<GaussianSystem> cuda_gaussian_system(Device device, const Features& points,
                                                      double gamma, std::int64_t panel) {
-  check(gamma > 0 && std::isfinite(gamma), "GaussianKernel: gamma ", gamma,
-        "; give a number above 0");
-  check(points.n > 0 && points.d > 0, "GaussianKernel: no points");
   return std::make_unique<CudaGaussianSystem>(device, points, gamma, panel);
 }
 
