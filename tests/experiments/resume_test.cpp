@@ -97,6 +97,7 @@ TEST_CASE("After one signal a program may go on, a second one ends it at once") 
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {  // a computation that never asks
+    ::alarm(10);     // should no signal end it
     const experiments::Interrupt interrupt;
     if (::write(ready[1], "r", 1) != 1) ::_exit(99);
     for (;;) sleep_ms(1000);
