@@ -80,6 +80,9 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   number("--epochs", "epochs", options.epochs);
   number("--evaluate-every", "evaluate_every", options.evaluate_every);
   number("--batch", "batch", options.batch);
+  if (options.learning_rate) {
+    set_parameter(selected, "--learning-rate", "learning_rate", shortest(*options.learning_rate));
+  }
   for (const auto& [key, value] : options.set) {
     set_parameter(selected, "--set " + key + "=" + value, key, value);
   }

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <map>
 
 #include <shatter/experiments/harness/exit_code.h>
@@ -107,6 +108,12 @@ void Parser::add_what() {
          "epochs between evaluations instead of the row's own; the last epoch always has one")
       ->group(group);
   number("--batch", options.batch, most_images, "batch size instead of the row's own")
+      ->group(group);
+  app.add_option_function<double>(
+         "--learning-rate", [this](double rate) { options.learning_rate = rate; },
+         "first learning rate instead of the row's own")
+      ->check(CLI::Range(std::numeric_limits<double>::min(), 1e3).description(""))
+      ->option_text("R")
       ->group(group);
   number("--train-size", options.train_size, most_images,
          "the first N training images, marked reduced")

@@ -17,6 +17,7 @@ CellConfig configured(const Row& row, const Options& options) {
   config.epochs = options.epochs.value_or(config.epochs);
   config.evaluate_every = options.evaluate_every.value_or(config.evaluate_every);
   config.batch = options.batch.value_or(config.batch);
+  config.learning_rate = options.learning_rate.value_or(config.learning_rate);
   config.dataset.train_size = options.train_size.value_or(config.dataset.train_size);
   config.dataset.test_size = options.test_size.value_or(config.dataset.test_size);
   return config;

@@ -6,17 +6,14 @@
 #include <set>
 
 #include <shatter/experiments/harness/origin.h>
+#include <shatter/experiments/harness/text_table.h>
 
 namespace shatter::experiments {
 namespace {
 
-/// Whether a run is this row's, of whatever size.
+/// Whether a run is this row's, of whatever size, batch and first learning rate.
 bool belongs(const CellConfig& config, const Row& row) {
   const CellConfig& full = row.full;
-  const auto rates_of = [&](const CellConfig& other) {
-    return config.learning_rate == other.learning_rate &&
-           config.learning_rate_decay == other.learning_rate_decay;
-  };
   const bool data_fits =
       (config.dataset.name == full.dataset.name || config.dataset.name == "synthetic") &&
       (config.dataset.held_out > 0) == (full.dataset.held_out > 0);
@@ -25,7 +22,9 @@ bool belongs(const CellConfig& config, const Row& row) {
           config.corruption_probability == full.corruption_probability) &&
          config.random_crop == full.random_crop && config.flip == full.flip &&
          config.rotation == full.rotation && config.weight_decay == full.weight_decay &&
-         config.crop == full.crop && data_fits && (rates_of(full) || rates_of(row.quick));
+         config.crop == full.crop && data_fits &&
+         (config.learning_rate_decay == full.learning_rate_decay ||
+          config.learning_rate_decay == row.quick.learning_rate_decay);
 }
 
 /// Results with equal keys stand in one table: the kind of size, then what differs.
@@ -37,9 +36,12 @@ Key key(const Row& row, const CellConfig& config) {
       config.dataset.name + " " + config.device + " " + precision_text(config);
   if (mark.empty()) return {0, where};
   if (mark.starts_with("quick")) return {2, where};
+  const std::string rate = config.learning_rate == row.full.learning_rate
+                               ? ""
+                               : ", rate " + shortest(config.learning_rate);
   return {1, where + " " + std::to_string(config.dataset.train_size) + " images, at most " +
                  std::to_string(config.epochs) + " epochs, batch " + std::to_string(config.batch) +
-                 ", test " + std::to_string(config.dataset.test_size)};
+                 rate + ", test " + std::to_string(config.dataset.test_size)};
 }
 
 std::string command(const TableProgram& program, const std::string& mark, const Row& row,
@@ -56,6 +58,9 @@ std::string command(const TableProgram& program, const std::string& mark, const 
     add("--epochs", config.epochs, row.full.epochs);
     add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
     add("--batch", config.batch, row.full.batch);
+    if (config.learning_rate != row.full.learning_rate) {
+      line += " --learning-rate " + shortest(config.learning_rate);
+    }
   }
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";

@@ -64,6 +64,8 @@ TEST_CASE("Every option reaches its member") {
                                       "3",
                                       "--batch",
                                       "64",
+                                      "--learning-rate",
+                                      "0.025",
                                       "--train-size",
                                       "1000",
                                       "--test-size",
@@ -106,6 +108,7 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.epochs == 7);
   CHECK(o.evaluate_every == 3);
   CHECK(o.batch == 64);
+  CHECK(o.learning_rate == 0.025);
   CHECK(o.train_size == 1000);
   CHECK(o.test_size == 100);
   CHECK(o.rows == "mlp-*,*/random");
@@ -144,6 +147,9 @@ TEST_CASE("What cannot be is refused with exit code 2 and a hint") {
   refused({"--seed", "-1"}, "-1 is not a whole number from 0");
   refused({"--seeds", "0"}, "--seeds");
   refused({"--batch", "-1"}, "--batch");
+  for (const char* rate : {"0", "-0.1", "nan", "inf", "1e4"}) {
+    refused({"--learning-rate", rate}, "--learning-rate");
+  }
   refused({"--format", "html"}, "--format: html is none of csv|json|latex|md");
   refused({"--format", "2"}, "2 is none of");
   refused({"--progress", "loud"}, "--progress");

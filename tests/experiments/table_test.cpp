@@ -1,6 +1,7 @@
 // Tables: rows from finished runs, in four formats, and reports of kept results.
 #include <shatter/experiments/harness/report.h>
 #include <shatter/experiments/harness/table.h>
+#include <shatter/experiments/harness/text_table.h>
 
 #include <nlohmann/json.hpp>
 
@@ -154,15 +155,21 @@ TEST_CASE("Kept results make one table for each size") {
   CellConfig stranger = row.full;
   stranger.model = "other";
   results.push_back(finished(stranger, 1, 100, 30));
+  CellConfig slower = reduced;
+  slower.learning_rate = row.full.learning_rate / 4;
+  results.push_back(finished(slower, 1, 100, 45));
   const auto tables = kept_tables(program, results);
-  REQUIRE(tables.size() == 3);
+  REQUIRE(tables.size() == 4);
   CHECK(tables[0].title == "T, full size");
   CHECK(tables[0].rows[0].judgement() == "reproduced");
   CHECK(contains(tables[1].title, "reduced"));
   CHECK(contains(render(tables[1], Format::markdown),
                  "table1 --train-size 5000 --device cpu --seeds 1"));
   CHECK(contains(render(tables[1], Format::markdown), "provenance: \"public copies\""));
-  CHECK(contains(tables[2].title, "quick"));
+  CHECK(contains(tables[2].title, ", rate " + shortest(slower.learning_rate)));
+  CHECK(contains(render(tables[2], Format::markdown),
+                 "table1 --train-size 5000 --learning-rate " + shortest(slower.learning_rate)));
+  CHECK(contains(tables[3].title, "quick"));
 }
 
 TEST_CASE("A section of a document is replaced between its marks") {
