@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <map>
 
 #include <shatter/experiments/harness/exit_code.h>
@@ -43,6 +42,14 @@ constexpr std::int64_t most_epochs = 100'000, most_images = 10'000'000;
 std::string seed_fault(const std::string& word) {
   const bool digits = !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
   return digits ? "" : word + " is not a whole number from 0 to 2^64 - 1";
+}
+
+std::string rate_fault(const std::string& word) {
+  double rate = 0;
+  const char* end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, rate);
+  const bool fits = error == std::errc() && rest == end && rate > 0 && rate <= 1000;
+  return fits ? "" : word + " is not a rate above 0 and at most 1000";
 }
 
 struct Parser {
@@ -112,7 +119,7 @@ void Parser::add_what() {
   app.add_option_function<double>(
          "--learning-rate", [this](double rate) { options.learning_rate = rate; },
          "first learning rate instead of the row's own")
-      ->check(CLI::Range(std::numeric_limits<double>::min(), 1e3).description(""))
+      ->check(rate_fault)
       ->option_text("R")
       ->group(group);
   number("--train-size", options.train_size, most_images,

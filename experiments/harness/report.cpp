@@ -41,7 +41,7 @@ Key key(const Row& row, const CellConfig& config) {
                                : ", rate " + shortest(config.learning_rate);
   return {1, where + " " + std::to_string(config.dataset.train_size) + " images, at most " +
                  std::to_string(config.epochs) + " epochs, batch " + std::to_string(config.batch) +
-                 rate + ", test " + std::to_string(config.dataset.test_size)};
+                 ", test " + std::to_string(config.dataset.test_size) + rate};
 }
 
 std::string command(const TableProgram& program, const std::string& mark, const Row& row,
