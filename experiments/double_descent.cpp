@@ -116,7 +116,7 @@ MeasurementRow fourier_row() {
                       .accepted = at_least(1.5),
                       .quick = at_least(1.5)}},
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             const double n = p["train_size"];
             const std::vector<std::int64_t> counts = counts_of(p);
             const double most = double(counts.back());

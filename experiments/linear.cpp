@@ -70,7 +70,7 @@ MeasurementRow span_row() {
                       .accepted = at_most(1e-12),
                       .quick = at_most(1e-12)}},
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             const double n = p["train_size"];
             return Need{.bytes = 8 * 784 * (6 * n + 1000), .seconds = 2};
           },
@@ -127,7 +127,7 @@ MeasurementRow least_norm_row() {
                           .accepted = at_least(1.01),
                           .quick = at_least(1.01)}},
           .need =
-              [](const json& p) {
+              [](const json& p, Device) {
                 const double n = p["train_size"];
                 return Need{.bytes = 8 * 784 * (8 * n + 100), .seconds = 60 * n / 200};
               },
@@ -169,7 +169,7 @@ MeasurementRow hessian_row() {
                      .title = "Hessian at two minima, n = 20, d = 60",
                      .full = {{"n", 20}, {"d", 60}},
                      .seeded = true,
-                     .need = [](const json&) { return Need{.bytes = 1e7, .seconds = 1}; },
+                     .need = [](const json&, Device) { return Need{.bytes = 1e7, .seconds = 1}; },
                      .compute = compare_hessians};
   row.quick = row.full;
   const auto add = [&](const std::string& name, const std::string& title, const char* format,
@@ -238,7 +238,7 @@ MeasurementRow bad_row() {
       .quantities = {{.name = "error", .title = "least norm: test error, %"},
                      {.name = "norm", .title = "least norm: norm"}},
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             return kernel_need(p["train_size"].get<double>() + p["test_size"].get<double>());
           },
       .compute = fit_badly};
@@ -304,7 +304,7 @@ MeasurementRow norm_row() {
                           .accepted = Interval{-0.5, 0.5},
                           .quick = Interval{-10, 10}}},
           .need =
-              [](const json& p) {
+              [](const json& p, Device) {
                 const double n = p["train_size"], m = p["test_size"];
                 return Need{.bytes = 8 * (3 * n * n + n * m + 3072 * (n + m)) + 1e8,
                             .seconds = 5 * kernel_need(n).seconds + 1e-8 * n * m};

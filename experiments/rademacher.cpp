@@ -81,7 +81,7 @@ std::vector<MeasurementRow> known_rows() {
       .seeded = true,
       .quantities = known_quantities(),
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             const double n = p["train_size"];
             return Need{.bytes = 8 * 3072 * 3 * n,
                         .seconds = 4e-9 * 3072 * n * p["draws"].get<double>()};
@@ -92,7 +92,7 @@ std::vector<MeasurementRow> known_rows() {
   kernel.title = "Gaussian kernel's functions, norm <= 1";
   kernel.full["gamma"] = kernel.quick["gamma"] = 0.002;
   kernel.full["train_size"] = 4000;
-  kernel.need = [](const json& p) {
+  kernel.need = [](const json& p, Device) {
     const double n = p["train_size"];
     return Need{.bytes = 8 * (3072 * n + 2 * n * n),
                 .seconds = 1e-9 * n * n * (500 + 2 * p["draws"].get<double>())};
@@ -130,7 +130,7 @@ MeasurementRow network_row(const ModelRecipe& recipe) {
                       {"stop_loss", 0.01},
                       {"stop_epochs", 1}});
   }
-  row.need = [name = recipe.name](const json& p) {
+  row.need = [name = recipe.name](const json& p, Device) {
     const Summary summary = summarize(make_model(name, 2), {1, 28, 28, 3});
     const double n = p["train_size"], multiply_adds = double(summary.multiply_adds);
     return Need{

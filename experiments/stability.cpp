@@ -122,7 +122,7 @@ MeasurementRow row_of(const std::string& model, bool random_labels) {
                       .title = "the replaced example's loss, once it is left out: more by",
                       .format = "%.3f"}},
       .need =
-          [model](const json& p) {
+          [model](const json& p, Device) {
             const Summary summary = summarize(make_model(model), {1, 28, 28, 3});
             const double n = p["train_size"], steps = 6 * n * p["epochs"].get<double>();
             return Need{.bytes = n * 3072 * 3 + 16.0 * double(summary.parameters) +

@@ -66,7 +66,7 @@ std::vector<Quantity> regression(double paper, Interval accepted, double quick_m
 
 MeasurementRow row(const char* name, const char* title, const char* dataset, const json& full,
                    const json& quick, std::vector<Quantity> quantities,
-                   std::function<Need(const json&)> need, std::function<Need(const json&)> gpu_need,
+                   std::function<Need(const json&, shatter::Device)> need,
                    std::function<std::optional<Measured>(const MeasurementContext&)> compute) {
   json small = full;
   small.merge_patch(quick);  // a null removes a parameter
@@ -79,7 +79,6 @@ MeasurementRow row(const char* name, const char* title, const char* dataset, con
           .precision = "fp32 factor, fp64",
           .quantities = std::move(quantities),
           .need = std::move(need),
-          .gpu_need = std::move(gpu_need),
           .compute = std::move(compute)};
 }
 
@@ -95,7 +94,7 @@ MeasurementRow regularisation(const char* name, const char* title, const json& f
               quantity("gain", "regularisation gains, %", "%.2f", {}, Interval{-infinity, 0.05},
                        Interval{-infinity, 6}),
               residual, jitter},
-             sweep_need, sweep_gpu_need, regularisation_sweep);
+             sweep_need, regularisation_sweep);
 }
 
 std::vector<MeasurementRow> rows() {
@@ -105,11 +104,9 @@ std::vector<MeasurementRow> rows() {
   std::vector<MeasurementRow> all = {
       row("mnist/pixels", "MNIST, pixels", "mnist",
           parameters(60000, 10000, changed(pixels, {{"gamma", 0.02}})), relative,
-          regression(1.2, {1.12, 1.32}, 86, 220), gaussian_regression_need,
-          gaussian_regression_gpu_need, gaussian_regression),
+          regression(1.2, {1.12, 1.32}, 86, 220), gaussian_regression_need, gaussian_regression),
       row("mnist/gabor", "MNIST, Gabor features", "mnist", parameters(60000, 10000, gabor), small,
-          regression(0.6, {0, 0.7}, 60, 390), gaussian_regression_need,
-          gaussian_regression_gpu_need, gaussian_regression),
+          regression(0.6, {0, 0.7}, 60, 390), gaussian_regression_need, gaussian_regression),
       row("cifar10/pixels", "CIFAR-10, pixels", "cifar10",
           parameters(50000, 10000,
                      changed(pixels, {{"gammas", {0.005, 0.01, 0.02, 0.04}},
@@ -117,8 +114,7 @@ std::vector<MeasurementRow> rows() {
                                       {"held_out", 5000},
                                       {"dimension", 3072}})),
           changed(small, {{"gammas", {0.002, 0.01}}, {"selection_size", 1000}, {"held_out", 500}}),
-          regression(46, {44, 48}, 86), gaussian_regression_need, gaussian_regression_gpu_need,
-          gaussian_regression)};
+          regression(46, {44, 48}, 86), gaussian_regression_need, gaussian_regression)};
   MeasurementRow convnet =
       row("cifar10/random-convnet", "CIFAR-10, random conv-net", "cifar10",
           parameters(50000, 10000,
@@ -142,7 +138,7 @@ std::vector<MeasurementRow> rows() {
            quantity("test_error_l2", "test error with l2, %", "%.2f", 15, Interval{15, 16.7},
                     Interval{0, 80}),
            quantity("lambda", "lambda / mean diagonal", "%g"), residual, jitter},
-          random_convnet_need, random_convnet_gpu_need, random_convnet_regression);
+          random_convnet_need, random_convnet_regression);
   convnet.seeded = true;
   all.push_back(std::move(convnet));
   all.push_back(row(
@@ -154,7 +150,7 @@ std::vector<MeasurementRow> rows() {
        quantity("norm_growth", "largest norm / least"),
        quantity("monotone", "norm falls with gamma", "%.0f", {}, Interval{1, 1}, Interval{1, 1}),
        residual, jitter},
-      sweep_need, sweep_gpu_need, bandwidth_sweep));
+      sweep_need, bandwidth_sweep));
   all.push_back(regularisation("mnist/regularisation", "MNIST, pixels, regularised",
                                changed(pixels, {{"gamma", 0.02}})));
   all.push_back(

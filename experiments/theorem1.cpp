@@ -123,7 +123,7 @@ MeasurementRow fit_row() {
                 .accepted = at_most(1),
                 .quick = at_most(1)}},
           .need =
-              [](const json& p) {
+              [](const json& p, Device) {
                 const double n = p["train_size"];
                 return Need{.bytes = n * (2 * 3072 + 8 * (64 + 40)) + 3e8,
                             .seconds = 5 + 1.2e-8 * n * n};
@@ -144,7 +144,7 @@ KinkSystem normal_system(const MeasurementContext& context) {
   return {std::move(x), context.parameters["epsilon"].get<double>()};
 }
 
-Need dense_need(const json& p) {
+Need dense_need(const json& p, Device) {
   const double n = p["n"];
   return {.bytes = 64 * n * n, .seconds = 1e-8 * n * n * n + 0.1};
 }
@@ -262,7 +262,7 @@ MeasurementRow depth_row() {
                                      .accepted = at_most(1e-6),
                                      .quick = at_most(1e-6)}},
                      .need =
-                         [](const json& p) {
+                         [](const json& p, Device) {
                            const double n = p["train_size"];
                            return Need{.bytes = n * 2 * 3072 + 3e8, .seconds = 1 + 6e-8 * n * n};
                          },
@@ -326,7 +326,7 @@ MeasurementRow numerics_row(std::int64_t n, double epsilon) {
                      {.name = "correct64", .title = "right after rounding, float64, %"},
                      {.name = "correct32", .title = "right after rounding, float32, %"}},
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             const double points = p["n"];
             return Need{.bytes = 2e3 * points + 1e8, .seconds = 0.1 + 1e-8 * points * points};
           },

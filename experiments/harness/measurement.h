@@ -86,8 +86,7 @@ struct MeasurementRow {
   bool gpu = false;                ///< computes on context.device; others take the CPU only
   std::string precision = "fp64";  ///< what it computes in
   std::vector<Quantity> quantities = {};
-  std::function<Need(const nlohmann::json& parameters)> need = {};      ///< may be empty
-  std::function<Need(const nlohmann::json& parameters)> gpu_need = {};  ///< empty: as `need`
+  std::function<Need(const nlohmann::json& parameters, Device device)> need = {};  ///< may be empty
   /// Empty when stopped. Deterministic in parameters, seed and data, whatever the threads.
   std::function<std::optional<Measured>(const MeasurementContext&)> compute = {};
 };

@@ -143,8 +143,7 @@ std::string folder_name(const json& config) {
 
 Need need_of(const PlannedMeasurement& planned) {
   const MeasurementRow& row = *planned.row;
-  const auto& need = planned.device.is_cuda() && row.gpu_need ? row.gpu_need : row.need;
-  return need ? need(planned.config["parameters"]) : Need{};
+  return row.need ? row.need(planned.config["parameters"], planned.device) : Need{};
 }
 
 std::string bytes_text(double bytes) {

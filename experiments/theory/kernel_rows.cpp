@@ -206,25 +206,19 @@ double panel_bytes(double n) {
 
 }  // namespace
 
-Need gaussian_regression_need(const json& parameters) {
+Need gaussian_regression_need(const json& parameters, Device device) {
   const double n = parameters.at("train_size"), m = parameters.at("test_size");
   const double d = dimension(parameters);
+  if (device.is_cuda()) {
+    return {4 * n * n + 12 * (n + m) * d + panel_bytes(n),
+            10 + solve_seconds(gpu_rates, n, m, d, 5)};
+  }
   return {PackedLower::bytes(std::int64_t(n)) + 5 * (n + m) * d + 10 * 8 * (7 * n + 2 * m) + 2e8,
           5 + solve_seconds(cpu_rates, n, m, d, 5)};
 }
 
-Need gaussian_regression_gpu_need(const json& parameters) {
-  const double n = parameters.at("train_size"), m = parameters.at("test_size");
-  const double d = dimension(parameters);
-  return {4 * n * n + 12 * (n + m) * d + panel_bytes(n), 10 + solve_seconds(gpu_rates, n, m, d, 5)};
-}
-
-Need sweep_need(const json& parameters) {
-  return repeated(gaussian_regression_need(parameters), parameters);
-}
-
-Need sweep_gpu_need(const json& parameters) {
-  return repeated(gaussian_regression_gpu_need(parameters), parameters);
+Need sweep_need(const json& parameters, Device device) {
+  return repeated(gaussian_regression_need(parameters, device), parameters);
 }
 
 std::optional<Measured> bandwidth_sweep(const MeasurementContext& context) {
@@ -383,18 +377,16 @@ double convnet_seconds(const Rates& rates, const json& parameters) {
 
 }  // namespace
 
-Need random_convnet_need(const json& parameters) {
+Need random_convnet_need(const json& parameters, Device device) {
   const double n = parameters.at("train_size"), m = parameters.at("test_size");
+  if (device.is_cuda()) {
+    return {4 * (2 * n * n + m * n + (n + m) * (2304 + 3072)) + panel_bytes(n),
+            60 + convnet_seconds(gpu_rates, parameters)};
+  }
   const double patch = 108;
   return {2 * PackedLower::bytes(std::int64_t(n)) + 4 * n * m + (n + m) * 4 * (2304 + 3072) +
               8 * double(parameters.at("patches")) * patch + 3e8,
           convnet_seconds(cpu_rates, parameters)};
-}
-
-Need random_convnet_gpu_need(const json& parameters) {
-  const double n = parameters.at("train_size"), m = parameters.at("test_size");
-  return {4 * (2 * n * n + m * n + (n + m) * (2304 + 3072)) + panel_bytes(n),
-          60 + convnet_seconds(gpu_rates, parameters)};
 }
 
 }  // namespace shatter::experiments

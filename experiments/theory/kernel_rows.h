@@ -13,8 +13,7 @@ namespace shatter::experiments {
 /// training images and judged on the last "held_out". Numbers: test_error, train_error, norm,
 /// norm_plus_minus, gamma, residual, iterations, jitter, min_pivot, gflops.
 std::optional<Measured> gaussian_regression(const MeasurementContext& context);
-Need gaussian_regression_need(const nlohmann::json& parameters);
-Need gaussian_regression_gpu_need(const nlohmann::json& parameters);
+Need gaussian_regression_need(const nlohmann::json& parameters, Device device);
 
 /// gaussian_regression for each of "gammas" (curves over gamma) or "lambdas" (curves over lambda).
 /// Finished points are kept in context.folder. Numbers: least_error; for gammas norm_growth (the
@@ -22,8 +21,7 @@ Need gaussian_regression_gpu_need(const nlohmann::json& parameters);
 /// lambdas error_unregularised and gain, its difference from the least error.
 std::optional<Measured> bandwidth_sweep(const MeasurementContext& context);
 std::optional<Measured> regularisation_sweep(const MeasurementContext& context);
-Need sweep_need(const nlohmann::json& parameters);
-Need sweep_gpu_need(const nlohmann::json& parameters);
+Need sweep_need(const nlohmann::json& parameters, Device device);
 
 /// Least squares on random convolutional features in dual form. Parameters: those of RandomConvnet,
 /// "lambdas" (relative to the mean diagonal of the Gram matrix), "held_out": the regulariser is the
@@ -31,7 +29,6 @@ Need sweep_gpu_need(const nlohmann::json& parameters);
 /// SolveOptions. Numbers: test_error and train_error at lambda 0, test_error_l2, lambda, residual,
 /// jitter. Curves: lambda, held_out_error, test_error.
 std::optional<Measured> random_convnet_regression(const MeasurementContext& context);
-Need random_convnet_need(const nlohmann::json& parameters);
-Need random_convnet_gpu_need(const nlohmann::json& parameters);
+Need random_convnet_need(const nlohmann::json& parameters, Device device);
 
 }  // namespace shatter::experiments

@@ -32,7 +32,7 @@ MeasurementProgram tiny_program(int* computed) {
                       .quick = Interval{0, 100}},
                      {.name = "images", .title = "images", .format = "%.0f"}},
       .need =
-          [](const json& p) {
+          [](const json& p, Device) {
             return Need{.bytes = 8.0 * p["train_size"].get<double>(), .seconds = 1};
           },
       .compute = [computed](const MeasurementContext& context) -> std::optional<Measured> {
@@ -250,7 +250,7 @@ TEST_CASE("What does not fit into memory is refused, and failures do not stop ot
   const TemporaryFolder folder;
   int computed = 0;
   MeasurementProgram program = tiny_program(&computed);
-  program.rows[0].need = [](const json&) { return Need{.bytes = 1e18, .seconds = 1}; };
+  program.rows[0].need = [](const json&, Device) { return Need{.bytes = 1e18, .seconds = 1}; };
   const Finished run =
       run_tiny(program, {"--synthetic", "--seeds", "1", "--out", folder.path().string()});
   CHECK(run.status == 4);

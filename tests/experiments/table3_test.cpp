@@ -110,15 +110,16 @@ TEST_CASE("A regularised solution has a smaller norm and larger training residua
 
 TEST_CASE("The need grows with the square of the images, and the random net's with its filters") {
   const json pixels = {{"train_size", 60000}, {"test_size", 10000}};
-  const Need need = gaussian_regression_need(pixels);
+  const Need need = gaussian_regression_need(pixels, Device());
   CHECK(need.bytes > 7.2e9);
   CHECK(need.bytes < 8.5e9);
+  CHECK(gaussian_regression_need(pixels, Device::cuda(0)).bytes > 4.0 * 60000 * 60000);
   json net = {{"train_size", 10000},
               {"test_size", 10000},
               {"filters", 1000},
               {"patches", 100000},
               {"lambdas", {0.0}}};
-  const double few = random_convnet_need(net).seconds;
+  const double few = random_convnet_need(net, Device()).seconds;
   net["filters"] = 4000;
-  CHECK(random_convnet_need(net).seconds > 3 * few - 60);
+  CHECK(random_convnet_need(net, Device()).seconds > 3 * few - 60);
 }
