@@ -80,9 +80,11 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   number("--epochs", "epochs", options.epochs);
   number("--evaluate-every", "evaluate_every", options.evaluate_every);
   number("--batch", "batch", options.batch);
-  if (options.learning_rate) {
-    set_parameter(selected, "--learning-rate", "learning_rate", shortest(*options.learning_rate));
-  }
+  const auto rate = [&](const char* option, const char* key, const std::optional<double>& value) {
+    if (value) set_parameter(selected, option, key, shortest(*value));
+  };
+  rate("--learning-rate", "learning_rate", options.learning_rate);
+  rate("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
   for (const auto& [key, value] : options.set) {
     set_parameter(selected, "--set " + key + "=" + value, key, value);
   }

@@ -9,6 +9,7 @@
 #include <map>
 
 #include <shatter/experiments/harness/exit_code.h>
+#include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/version.h>
 
 namespace shatter::experiments {
@@ -44,12 +45,13 @@ std::string seed_fault(const std::string& word) {
   return digits ? "" : word + " is not a whole number from 0 to 2^64 - 1";
 }
 
-std::string rate_fault(const std::string& word) {
-  double rate = 0;
+/// CLI::Range lets "nan" through.
+std::string positive_fault(const std::string& word, double most) {
+  double value = 0;
   const char* end = word.data() + word.size();
-  const auto [rest, error] = std::from_chars(word.data(), end, rate);
-  const bool fits = error == std::errc() && rest == end && rate > 0 && rate <= 1000;
-  return fits ? "" : word + " is not a rate above 0 and at most 1000";
+  const auto [rest, error] = std::from_chars(word.data(), end, value);
+  const bool fits = error == std::errc() && rest == end && value > 0 && value <= most;
+  return fits ? "" : word + " is not a number above 0 and at most " + shortest(most);
 }
 
 struct Parser {
@@ -84,6 +86,14 @@ struct Parser {
         ->check(CLI::Range(std::int64_t{1}, most).description(""))
         ->option_text("N");
   }
+  CLI::Option* positive(const std::string& name, std::optional<double>& value, double most,
+                        const std::string& text) {
+    return app
+        .add_option_function<double>(
+            name, [&value](double v) { value = v; }, text)
+        ->check([most](const std::string& word) { return positive_fault(word, most); })
+        ->option_text("R");
+  }
 
   void add_what();
   void add_where();
@@ -116,11 +126,11 @@ void Parser::add_what() {
       ->group(group);
   number("--batch", options.batch, most_images, "batch size instead of the row's own")
       ->group(group);
-  app.add_option_function<double>(
-         "--learning-rate", [this](double rate) { options.learning_rate = rate; },
-         "first learning rate instead of the row's own")
-      ->check(rate_fault)
-      ->option_text("R")
+  positive("--learning-rate", options.learning_rate, 1000,
+           "first learning rate instead of the row's own")
+      ->group(group);
+  positive("--learning-rate-decay", options.learning_rate_decay, 1,
+           "the rate's factor per epoch instead of the row's own")
       ->group(group);
   number("--train-size", options.train_size, most_images,
          "the first N training images, marked reduced")

@@ -30,7 +30,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::optional<int> seeds;  ///< default: 3, with quick 1
   std::optional<std::int64_t> epochs, batch, train_size, test_size, evaluate_every;
-  std::optional<double> learning_rate;
+  std::optional<double> learning_rate, learning_rate_decay;
   /// Parameters of measurements and their new values, as typed.
   std::vector<std::pair<std::string, std::string>> set;
   std::string rows = "*";  ///< globs, separated by commas

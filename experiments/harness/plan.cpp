@@ -18,6 +18,7 @@ CellConfig configured(const Row& row, const Options& options) {
   config.evaluate_every = options.evaluate_every.value_or(config.evaluate_every);
   config.batch = options.batch.value_or(config.batch);
   config.learning_rate = options.learning_rate.value_or(config.learning_rate);
+  config.learning_rate_decay = options.learning_rate_decay.value_or(config.learning_rate_decay);
   config.dataset.train_size = options.train_size.value_or(config.dataset.train_size);
   config.dataset.test_size = options.test_size.value_or(config.dataset.test_size);
   return config;

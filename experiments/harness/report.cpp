@@ -11,7 +11,7 @@
 namespace shatter::experiments {
 namespace {
 
-/// Whether a run is this row's, of whatever size, batch and first learning rate.
+/// Whether a run is this row's, of whatever size, batch and learning rates.
 bool belongs(const CellConfig& config, const Row& row) {
   const CellConfig& full = row.full;
   const bool data_fits =
@@ -22,9 +22,7 @@ bool belongs(const CellConfig& config, const Row& row) {
           config.corruption_probability == full.corruption_probability) &&
          config.random_crop == full.random_crop && config.flip == full.flip &&
          config.rotation == full.rotation && config.weight_decay == full.weight_decay &&
-         config.crop == full.crop && data_fits &&
-         (config.learning_rate_decay == full.learning_rate_decay ||
-          config.learning_rate_decay == row.quick.learning_rate_decay);
+         config.crop == full.crop && data_fits;
 }
 
 /// Results with equal keys stand in one table: the kind of size, then what differs.
@@ -36,9 +34,11 @@ Key key(const Row& row, const CellConfig& config) {
       config.dataset.name + " " + config.device + " " + precision_text(config);
   if (mark.empty()) return {0, where};
   if (mark.starts_with("quick")) return {2, where};
-  const std::string rate = config.learning_rate == row.full.learning_rate
-                               ? ""
-                               : ", rate " + shortest(config.learning_rate);
+  std::string rate;
+  if (config.learning_rate != row.full.learning_rate)
+    rate = ", rate " + shortest(config.learning_rate);
+  if (config.learning_rate_decay != row.full.learning_rate_decay)
+    rate += ", times " + shortest(config.learning_rate_decay) + " per epoch";
   return {1, where + " " + std::to_string(config.dataset.train_size) + " images, at most " +
                  std::to_string(config.epochs) + " epochs, batch " + std::to_string(config.batch) +
                  ", test " + std::to_string(config.dataset.test_size) + rate};
@@ -58,9 +58,11 @@ std::string command(const TableProgram& program, const std::string& mark, const 
     add("--epochs", config.epochs, row.full.epochs);
     add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
     add("--batch", config.batch, row.full.batch);
-    if (config.learning_rate != row.full.learning_rate) {
-      line += " --learning-rate " + shortest(config.learning_rate);
-    }
+    const auto add_rate = [&](const char* option, double value, double usual) {
+      if (value != usual) line += std::string(" ") + option + " " + shortest(value);
+    };
+    add_rate("--learning-rate", config.learning_rate, row.full.learning_rate);
+    add_rate("--learning-rate-decay", config.learning_rate_decay, row.full.learning_rate_decay);
   }
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";

@@ -20,7 +20,8 @@ std::string signed_fixed(double value) {
 bool same_size(const CellConfig& a, const CellConfig& b) {
   return a.dataset.train_size == b.dataset.train_size &&
          a.dataset.test_size == b.dataset.test_size && a.epochs == b.epochs && a.batch == b.batch &&
-         a.learning_rate == b.learning_rate && a.stop == b.stop;
+         a.learning_rate == b.learning_rate && a.learning_rate_decay == b.learning_rate_decay &&
+         a.stop == b.stop;
 }
 
 std::string yes(bool value) {

@@ -66,6 +66,8 @@ TEST_CASE("Every option reaches its member") {
                                       "64",
                                       "--learning-rate",
                                       "0.025",
+                                      "--learning-rate-decay",
+                                      "0.99",
                                       "--train-size",
                                       "1000",
                                       "--test-size",
@@ -109,6 +111,7 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.evaluate_every == 3);
   CHECK(o.batch == 64);
   CHECK(o.learning_rate == 0.025);
+  CHECK(o.learning_rate_decay == 0.99);
   CHECK(o.train_size == 1000);
   CHECK(o.test_size == 100);
   CHECK(o.rows == "mlp-*,*/random");
@@ -150,6 +153,7 @@ TEST_CASE("What cannot be is refused with exit code 2 and a hint") {
   for (const char* rate : {"0", "-0.1", "nan", "inf", "1e4"}) {
     refused({"--learning-rate", rate}, "--learning-rate");
   }
+  refused({"--learning-rate-decay", "1.01"}, "1.01 is not a number above 0 and at most 1");
   refused({"--format", "html"}, "--format: html is none of csv|json|latex|md");
   refused({"--format", "2"}, "2 is none of");
   refused({"--progress", "loud"}, "--progress");

@@ -157,6 +157,7 @@ TEST_CASE("Kept results make one table for each size") {
   results.push_back(finished(stranger, 1, 100, 30));
   CellConfig slower = reduced;
   slower.learning_rate = row.full.learning_rate / 4;
+  slower.learning_rate_decay = 0.99;
   results.push_back(finished(slower, 1, 100, 45));
   const auto tables = kept_tables(program, results);
   REQUIRE(tables.size() == 4);
@@ -166,9 +167,11 @@ TEST_CASE("Kept results make one table for each size") {
   CHECK(contains(render(tables[1], Format::markdown),
                  "table1 --train-size 5000 --device cpu --seeds 1"));
   CHECK(contains(render(tables[1], Format::markdown), "provenance: \"public copies\""));
-  CHECK(contains(tables[2].title, ", rate " + shortest(slower.learning_rate)));
-  CHECK(contains(render(tables[2], Format::markdown),
-                 "table1 --train-size 5000 --learning-rate " + shortest(slower.learning_rate)));
+  CHECK(contains(tables[2].title,
+                 ", rate " + shortest(slower.learning_rate) + ", times 0.99 per epoch"));
+  CHECK(contains(render(tables[2], Format::markdown), "table1 --train-size 5000 --learning-rate " +
+                                                          shortest(slower.learning_rate) +
+                                                          " --learning-rate-decay 0.99 "));
   CHECK(contains(tables[3].title, "quick"));
 }
 
