@@ -12,7 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <shatter/core/device.h>
+#include <shatter/core/dispatch.h>
 #include <shatter/kernels/context.h>
 #include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/elementwise.h>

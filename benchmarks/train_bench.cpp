@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/core/random.h>
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/profile_table.h>

@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include <shatter/core/dispatch.h>
+
 namespace shatter {
 
 int cuda_device_count(std::string* why) {

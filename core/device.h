@@ -5,18 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include <shatter/kernels/context.h>
-#include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/error.h>
 
 namespace shatter {
-
-/// Whether this build contains the CUDA backend (or its emulation).
-#if defined(SHATTER_WITH_CUDA)
-inline constexpr bool built_with_cuda = true;
-#else
-inline constexpr bool built_with_cuda = false;
-#endif
 
 class Device {
  public:
@@ -64,17 +55,5 @@ class OwnContext {
  private:
   std::shared_ptr<void> held_;
 };
-
-/// Calls f with the context of `device`; overload resolution on it picks the backend's kernel.
-template <class F>
-decltype(auto) on(Device device, F&& f) {
-  if constexpr (built_with_cuda) {
-    if (device.is_cuda()) return f(cuda_context(device.index()));
-  }
-  if (!device.is_cpu()) {
-    fail(ErrorKind::device, device.name(), ": this build of shatter has no CUDA backend");
-  }
-  return f(cpu_context());
-}
 
 }  // namespace shatter

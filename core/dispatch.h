@@ -1,10 +1,32 @@
-// From a run-time element type to a compile-time one.
+// From run-time devices and element types to compile-time ones.
 #pragma once
 
 #include <shatter/core/device.h>
+#include <shatter/kernels/context.h>
+#include <shatter/kernels/cuda/context.h>
+#include <shatter/kernels/error.h>
 #include <shatter/kernels/types.h>
 
 namespace shatter {
+
+/// Whether this build contains the CUDA backend (or its emulation).
+#if defined(SHATTER_WITH_CUDA)
+inline constexpr bool built_with_cuda = true;
+#else
+inline constexpr bool built_with_cuda = false;
+#endif
+
+/// Calls f with the context of `device`; overload resolution on it picks the backend's kernel.
+template <class F>
+decltype(auto) on(Device device, F&& f) {
+  if constexpr (built_with_cuda) {
+    if (device.is_cuda()) return f(cuda_context(device.index()));
+  }
+  if (!device.is_cpu()) {
+    fail(ErrorKind::device, device.name(), ": this build of shatter has no CUDA backend");
+  }
+  return f(cpu_context());
+}
 
 /// Calls f.template operator()<T>() with the type of `dtype`: with_dtype(d, [&]<class T>() { ...
 /// }).

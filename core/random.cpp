@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/kernels/random.h>
 
 namespace shatter {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/kernels/profile.h>
 
 namespace shatter {

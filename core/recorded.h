@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <shatter/core/device.h>
+#include <shatter/kernels/cuda/context.h>
 
 namespace shatter {
 

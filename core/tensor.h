@@ -13,6 +13,7 @@
 namespace shatter {
 
 struct Node;
+class CachingAllocator;
 
 /// Reference-counted memory of one device, from its caching allocator; on a CUDA device from that
 /// of the thread's context, which it may outlive.

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/core/random.h>
 #include <shatter/kernels/augment.h>
 

@@ -6,6 +6,7 @@
 #include <shatter/core/file.h>
 #include <shatter/data/checksum.h>
 #include <shatter/data/files.h>
+#include <shatter/kernels/context.h>
 
 namespace shatter::data {
 namespace {

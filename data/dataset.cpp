@@ -1,5 +1,6 @@
 // Data sets as values: moving, picking images, loading by name.
 #include <shatter/data/dataset.h>
+#include <shatter/kernels/context.h>
 
 #include <cstdlib>
 #include <cstring>

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/core/random.h>
 #include <shatter/kernels/randomize.h>
 

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include <shatter/data/files.h>
+#include <shatter/kernels/context.h>
 #include <shatter/kernels/philox.h>
 
 namespace shatter::data {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
 
 namespace shatter::experiments {

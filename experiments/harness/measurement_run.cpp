@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/core/file.h>
 #include <shatter/kernels/context.h>
 

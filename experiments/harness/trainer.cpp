@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include <shatter/core/autograd.h>
+#include <shatter/core/dispatch.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 #include <shatter/experiments/harness/text_table.h>

@@ -6,6 +6,8 @@
 
 #include <shatter_commit.h>
 
+#include <shatter/core/dispatch.h>
+
 namespace shatter::experiments {
 namespace {
 

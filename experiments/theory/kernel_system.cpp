@@ -1,6 +1,7 @@
 // Systems on the CPU, and the choice of the device.
 #include <shatter/experiments/theory/kernel_system.h>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/experiments/theory/cuda/kernel_system.h>
 #include <shatter/kernels/error.h>
 

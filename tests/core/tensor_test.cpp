@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include <shatter/core/dispatch.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/tensor.h>
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include <shatter/core/ops.h>
+#include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/emulation/conv2d_cudnn.h>
 
 #include "tests/cuda/gpu.h"

@@ -1,6 +1,7 @@
 // Training on the CUDA backend: recorded and eager steps, interruptions and repetitions give the
 // same bits, and the CPU's numbers within rounding.
 #include <shatter/experiments/harness/trainer.h>
+#include <shatter/kernels/cuda/context.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,6 @@
 // Batches: order, membership, and the pipeline against formulas written out here.
 #include <shatter/data/batches.h>
+#include <shatter/kernels/context.h>
 
 #include <algorithm>
 #include <cmath>

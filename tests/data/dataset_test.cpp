@@ -9,6 +9,7 @@
 #include <string>
 
 #include <shatter/data/randomize.h>
+#include <shatter/kernels/context.h>
 
 #include "tests/support/files.h"
 

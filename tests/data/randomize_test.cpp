@@ -1,5 +1,6 @@
 // The corruptions of the randomization tests: counts, bijections, moments, and what they ignore.
 #include <shatter/data/randomize.h>
+#include <shatter/kernels/context.h>
 
 #include <algorithm>
 #include <cmath>

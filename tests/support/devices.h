@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <shatter/core/device.h>
+#include <shatter/core/dispatch.h>
 #include <shatter/kernels/context.h>
 #include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/types.h>

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include <shatter/core/device.h>
+#include <shatter/core/dispatch.h>
 
 #include "tests/support/catch.h"
 
