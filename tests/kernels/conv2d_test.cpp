@@ -257,9 +257,8 @@ TEMPLATE_TEST_CASE("conv2d by oneDNN reads and writes pitched images and leaves 
 
 TEST_CASE("conv2d by Winograd agrees with the sums in every direction") {
   for (const std::int64_t gap : {0, 3})
-    for (const auto& list : {cases(), layers_of_the_paper()})
-      for (const auto& g : list)
-        if (winograd_fits(g)) compare<float>(g, Conv2dAlgorithm::winograd, gap, Data::random);
+    for (const auto& g : cases())
+      if (winograd_fits(g)) compare<float>(g, Conv2dAlgorithm::winograd, gap, Data::random);
   // Tiles cut by every edge, a last chunk of one tile, channels on both sides of a register.
   for (const std::int64_t size : {1, 2, 3, 4, 5, 9})
     for (const std::int64_t c : {1, 15, 16, 17})
@@ -267,6 +266,12 @@ TEST_CASE("conv2d by Winograd agrees with the sums in every direction") {
                      Conv2dAlgorithm::winograd, 0, Data::random);
   compare<float>(geometry(43, 7, 7, 20, 50, 3, 3, 1, {2, 2, 2, 2}), Conv2dAlgorithm::winograd, 0,
                  Data::random);
+}
+
+TEST_CASE("conv2d by Winograd agrees with the sums on the layers of the paper") {
+  for (const std::int64_t gap : {0, 3})
+    for (const auto& g : layers_of_the_paper())
+      if (winograd_fits(g)) compare<float>(g, Conv2dAlgorithm::winograd, gap, Data::random);
 }
 
 TEST_CASE("conv2d takes Winograd by its own choice only where the context allows it and it pays") {
