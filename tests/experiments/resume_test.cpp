@@ -2,6 +2,8 @@
 // end.
 #include <shatter/experiments/harness/interrupt.h>
 
+#include <chrono>
+
 #include "tests/experiments/process.h"
 
 using namespace shatter;
@@ -55,11 +57,13 @@ void await_checkpoint(const std::filesystem::path& out) {
 
 TEST_CASE("Killed at any moment and run again, a run ends in the same bytes") {
   const TemporaryFolder folder;
+  const auto begin = std::chrono::steady_clock::now();
   const std::string expected = uninterrupted(folder / "whole");
+  const std::chrono::duration<double, std::milli> whole = std::chrono::steady_clock::now() - begin;
   int kills = 0;
   for (int attempt = 0; attempt < 200; ++attempt) {
     Process process(table1, arguments(folder / "killed"), folder / "output");
-    sleep_ms(20 + (attempt * 37) % 211);
+    sleep_ms(int(whole.count() * 0.02 * (attempt + 1)));  // ever later, so that it gets on
     process.signal(SIGKILL);
     const int status = process.wait();
     REQUIRE((status == -SIGKILL || status == 0));
