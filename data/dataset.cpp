@@ -1,10 +1,11 @@
 // Data sets as values: moving, picking images, loading by name.
 #include <shatter/data/dataset.h>
-#include <shatter/kernels/context.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+
+#include <shatter/kernels/context.h>
 
 namespace shatter::data {
 namespace {

@@ -71,20 +71,16 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   }
   check(!selected.rows.empty(), "--rows ", options.rows, " matches none of:", names,
         options.quick ? "\nthat has a quick version" : "");
-  const auto number = [&](const char* option, const char* key,
-                          const std::optional<std::int64_t>& value) {
-    if (value) set_parameter(selected, option, key, std::to_string(*value));
+  const auto number = [&](const char* option, const char* key, const auto& value) {
+    if (value) set_parameter(selected, option, key, json(*value).dump());
   };
   number("--train-size", "train_size", options.train_size);
   number("--test-size", "test_size", options.test_size);
   number("--epochs", "epochs", options.epochs);
   number("--evaluate-every", "evaluate_every", options.evaluate_every);
   number("--batch", "batch", options.batch);
-  const auto rate = [&](const char* option, const char* key, const std::optional<double>& value) {
-    if (value) set_parameter(selected, option, key, shortest(*value));
-  };
-  rate("--learning-rate", "learning_rate", options.learning_rate);
-  rate("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
+  number("--learning-rate", "learning_rate", options.learning_rate);
+  number("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
   for (const auto& [key, value] : options.set) {
     set_parameter(selected, "--set " + key + "=" + value, key, value);
   }

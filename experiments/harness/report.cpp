@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include <shatter/experiments/harness/origin.h>
@@ -50,19 +51,16 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   if (mark.starts_with("quick")) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
   if (mark.starts_with("reduced") || mark.starts_with("changed")) {
-    const auto add = [&](const char* option, std::int64_t value, std::int64_t usual) {
-      if (value != usual) line += std::string(" ") + option + " " + std::to_string(value);
+    const auto add = [&](const char* option, auto value, auto usual) {
+      if (value != usual) line += std::string(" ") + option + " " + nlohmann::json(value).dump();
     };
     add("--train-size", config.dataset.train_size, row.full.dataset.train_size);
     add("--test-size", config.dataset.test_size, row.full.dataset.test_size);
     add("--epochs", config.epochs, row.full.epochs);
     add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
     add("--batch", config.batch, row.full.batch);
-    const auto add_rate = [&](const char* option, double value, double usual) {
-      if (value != usual) line += std::string(" ") + option + " " + shortest(value);
-    };
-    add_rate("--learning-rate", config.learning_rate, row.full.learning_rate);
-    add_rate("--learning-rate-decay", config.learning_rate_decay, row.full.learning_rate_decay);
+    add("--learning-rate", config.learning_rate, row.full.learning_rate);
+    add("--learning-rate-decay", config.learning_rate_decay, row.full.learning_rate_decay);
   }
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";
