@@ -64,6 +64,19 @@ TEST_CASE("table1 prints its table on stdout, all else on stderr, and writes its
   CHECK(contains(checked.err, "check: mlp-1x512/random: reduced, synthetic: FAILS"));
 }
 
+TEST_CASE("A changed batch and learning rate are what the run trains with") {
+  const TemporaryFolder folder;
+  const Finished run =
+      tiny(folder.path(), {"--rows", "mlp-1x512/none", "--seeds", "1", "--batch", "16",
+                           "--learning-rate", "0.004", "--learning-rate-decay", "0.5"});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto result =
+      nlohmann::json::parse(get(run_folders(folder.path()).front() / "result.json"));
+  CHECK(result["steps"] == 2 * 64 / 16);
+  CHECK(result["learning_rate"].get<double>() == Approx(0.004 * 0.5).epsilon(1e-12));
+}
+
 TEST_CASE("Kept results survive without their runs and make the report") {
   const TemporaryFolder folder;
   const std::string kept = (folder / "kept").string();
