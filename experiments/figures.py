@@ -94,6 +94,10 @@ def panels(count, width=4.6, height=3.2):
     return figure, axes[:count]
 
 
+def from_zero(axis):
+    axis.set_ylim(0, 1.05 * axis.dataLim.y1)
+
+
 def by_setting(axis, group, column, label, style="-", scale=1):
     """A band for each setting of the paper; `label` of the setting and its runs."""
     for setting in SETTINGS:
@@ -107,14 +111,15 @@ def learning_curves(runs):
     runs = [run for run in runs if corruption(run["config"]) in SETTINGS and plain(run["config"])
             and run["config"]["data"]["name"] == "cifar10" and not quick(run["config"])]
     groups = grouped(runs, lambda c: (c["model"], size_of(c)))
-    groups = {key: group for key, group in groups.items()
-              if len({corruption(run["config"]) for run in group}) > 1}
+    groups = {key: groups[key] for key in sorted(groups, key=lambda key: (list(MODELS).index(key[0]), key[1]))
+              if len({corruption(run["config"]) for run in groups[key]}) > 1}
     if not groups:
         return None
     figure, axes = panels(len(groups))
     for axis, ((model, size), group) in zip(axes, groups.items()):
         by_setting(axis, group, "loss", lambda setting, members: f"{setting} ({seeds_text(members)})")
-        axis.set(title=f"{MODELS[model]}\n{size}", xlabel="step", ylabel="mean training loss", ylim=(0, None))
+        axis.set(title=f"{MODELS[model]}\n{size}", xlabel="step", ylabel="mean training loss")
+        from_zero(axis)
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
     return figure
@@ -160,9 +165,11 @@ def against_corruption(tables):
             censored = [p for p in reached if len(reached[p]) < len(points[p])]
             axis.plot(censored, [0] * len(censored), "x", color=colour)
     time.set(title="(b) steps to 99 % training accuracy, relative to p = 0\n(crosses: a run never came to it)",
-             xlabel="corrupted labels p", ylim=(0, None))
+             xlabel="corrupted labels p")
+    from_zero(time)
     error.set(title="(c) test error, %", xlabel="corrupted labels p", ylim=(0, 100))
     for axis in (time, error):
+        axis.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
     return figure
@@ -210,7 +217,7 @@ def batch_norm(runs):
                 best.append(max([100 * value] + best[-1:]) if not math.isnan(value) else math.nan)
             axis.fill_between(longest["curve"]["step"], [100 * v for v in test], best, color=colour,
                               alpha=0.25, linewidth=0)
-        axis.set(title=f"{size} (shaded: best so far)", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
+        axis.set(title=f"{size}\nshaded: up to the best test accuracy so far", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
     return figure
@@ -239,25 +246,23 @@ def kernel_sweeps(measurements):
             for row in ("mnist/bandwidth", "mnist/regularisation")}
     if not any(rows.values()):
         return None
-    figure, (norm, error) = panels(2)
+    figure, (norm, bandwidth, regularised) = panels(3)
     for run in rows["mnist/bandwidth"]:
         curve, n = run["curve"], run["config"]["parameters"]["train_size"]
-        norm.plot(curve["gamma"], curve["norm"], "o-", color="#1b7837", label=f"norm, one-hot, n = {n:,}")
-        norm.plot(curve["gamma"], curve["norm_plus_minus"], "s--", color="#2166ac", label="norm, +-1")
-        right = norm.twinx()
-        right.grid(False)
-        right.plot(curve["gamma"], curve["test_error"], "^:", color="#b2182b", label="test error, %")
-        right.set(ylabel="test error, %", ylim=(0, None))
-        right.legend(fontsize=8, loc="lower left")
+        norm.plot(curve["gamma"], curve["norm"], "o-", color="#1b7837", label=f"one-hot, n = {n:,}")
+        norm.plot(curve["gamma"], curve["norm_plus_minus"], "s--", color="#2166ac", label=f"+-1, n = {n:,}")
+        bandwidth.plot(curve["gamma"], curve["test_error"], "o-", color="#b2182b", label=f"n = {n:,}")
     for run in rows["mnist/regularisation"]:
         curve, n = run["curve"], run["config"]["parameters"]["train_size"]
         positive = [(l, e) for l, e in zip(curve["lambda"], curve["test_error"]) if l > 0]
-        error.semilogx([l for l, _ in positive], [e for _, e in positive], "o-", color="#b2182b",
-                       label=f"n = {n:,}")
-        error.axhline(curve["test_error"][0], color="#1b7837", linestyle="--", label="lambda = 0")
+        regularised.semilogx([l for l, _ in positive], [e for _, e in positive], "o-", color="#b2182b",
+                             label=f"n = {n:,}")
+        regularised.axhline(curve["test_error"][0], color="#1b7837", linestyle="--", label="lambda = 0")
     norm.set(title="MNIST pixels: norm against bandwidth", xlabel="gamma", ylabel="norm")
-    error.set(title="MNIST pixels: regularisation", xlabel="lambda", ylabel="test error, %", ylim=(0, None))
-    for axis in (norm, error):
+    bandwidth.set(title="MNIST pixels: error against bandwidth", xlabel="gamma", ylabel="test error, %")
+    regularised.set(title="MNIST pixels: error against regularisation", xlabel="lambda", ylabel="test error, %")
+    for axis in (norm, bandwidth, regularised):
+        from_zero(axis)
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
     return figure
