@@ -42,28 +42,6 @@ double final_test(const FinishedCell& cell) {
   return 100 * cell.result.test.accuracy();
 }
 
-/// Standard deviation of the change of the test accuracy from one evaluation to the next over the
-/// second half of training, in points.
-double unsteadiness(const FinishedCell& cell) {
-  const std::vector<double>& test = cell.curve.at("test_accuracy");
-  std::vector<double> changes;
-  for (std::size_t i = std::max<std::size_t>(1, test.size() / 2); i < test.size(); ++i) {
-    changes.push_back(100 * (test[i] - test[i - 1]));
-  }
-  return summarize(changes).deviation;
-}
-
-/// Test accuracy where the held-out accuracy is highest, less the final one, in points.
-double honest_gain(const FinishedCell& cell) {
-  const std::vector<double>& held_out = cell.curve.at("held_out_accuracy");
-  const std::vector<double>& test = cell.curve.at("test_accuracy");
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < held_out.size(); ++i) {
-    if (held_out[i] > held_out[best]) best = i;
-  }
-  return 100 * (test[best] - test.back());
-}
-
 Reading of_model(const std::string& model) {
   const std::string name = model + "/none";
   const bool batch_norm = model == with;
@@ -83,20 +61,22 @@ Reading of_model(const std::string& model) {
           .numbers = [name](const SeedRuns& runs) -> std::map<std::string, double> {
             const FinishedCell& cell = *runs.at(name);
             return {{"test_accuracy", final_test(cell)},
-                    {"early_stopping", 100 * largest(cell, "test_accuracy") - final_test(cell)},
-                    {"unsteadiness", unsteadiness(cell)}};
+                    {"early_stopping",
+                     100 * early_stopping_gain(cell, "test_accuracy", "test_accuracy")},
+                    {"unsteadiness", 100 * unsteadiness(cell, "test_accuracy")}};
           }};
 }
 
 Reading held_out(const std::string& model) {
   const std::string name = model + "/held-out";
-  return {.title = recipe(model).title + ", 5,000 images held out",
+  return {.title = recipe(model).title + ", held-out images",
           .needs = {name},
           .quantities = {{.name = "honest_gain",
                           .title = "early stopping on held-out images, points of test accuracy",
                           .accepted = Interval{-infinity, 0.7}}},
           .numbers = [name](const SeedRuns& runs) -> std::map<std::string, double> {
-            return {{"honest_gain", honest_gain(*runs.at(name))}};
+            return {{"honest_gain", 100 * early_stopping_gain(*runs.at(name), "test_accuracy",
+                                                              "held_out_accuracy")}};
           }};
 }
 

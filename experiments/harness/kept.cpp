@@ -23,7 +23,7 @@ json curve(const std::string& metrics) {
     if (entry.is_object() && entry.contains("accuracy")) {
       json flat;
       for (const auto& [key, value] : entry.items()) {
-        if (key == "train" || key == "test") {
+        if (key == "train" || key == "test" || key == "held_out") {
           flat[key + "_accuracy"] = value.at("accuracy");
           flat[key + "_loss"] = value.at("loss");
         } else if (key == "probes") {

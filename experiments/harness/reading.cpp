@@ -16,6 +16,14 @@ const std::vector<double>& column_of(const FinishedCell& cell, const std::string
   return found->second;
 }
 
+/// The values of a column at the epochs that were evaluated.
+std::vector<double> evaluated(const FinishedCell& cell, const std::string& name) {
+  std::vector<double> values = column_of(cell, name);
+  std::erase_if(values, [](double value) { return std::isnan(value); });
+  check(!values.empty(), folder_name(cell.config), ": ", name, " was never evaluated");
+  return values;
+}
+
 /// The value at epoch `i` with what stands in for it.
 double value_at(const FinishedCell& cell, const std::string& name, std::size_t i) {
   const auto found = cell.curve.find(name);
@@ -111,11 +119,26 @@ double relative_time(double time, double base) {
 }
 
 double largest(const FinishedCell& cell, const std::string& column) {
-  double result = -std::numeric_limits<double>::infinity();
-  for (const double value : column_of(cell, column)) {
-    if (value > result) result = value;
+  return std::ranges::max(evaluated(cell, column));
+}
+
+double unsteadiness(const FinishedCell& cell, const std::string& column) {
+  const std::vector<double> values = evaluated(cell, column);
+  std::vector<double> changes;
+  for (std::size_t i = std::max<std::size_t>(1, values.size() / 2); i < values.size(); ++i) {
+    changes.push_back(values[i] - values[i - 1]);
   }
-  return result;
+  return summarize(changes).deviation;
+}
+
+double early_stopping_gain(const FinishedCell& cell, const std::string& column,
+                           const std::string& chosen_by) {
+  const std::vector<double> values = evaluated(cell, column);
+  const std::vector<double> choice = evaluated(cell, chosen_by);
+  check(values.size() == choice.size(), folder_name(cell.config), ": ", column, " and ", chosen_by,
+        " were not evaluated together");
+  const auto best = std::ranges::max_element(choice) - choice.begin();
+  return values[std::size_t(best)] - values.back();
 }
 
 }  // namespace shatter::experiments

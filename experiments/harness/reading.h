@@ -35,5 +35,12 @@ double first_step(const FinishedCell& cell, const std::string& column, double le
 double relative_time(double time, double base);
 /// The largest value of a column.
 double largest(const FinishedCell& cell, const std::string& column);
+/// How steady a column is: the standard deviation of its change from one evaluation to the next,
+/// over the later half of the evaluations; not a number with fewer than two such changes.
+double unsteadiness(const FinishedCell& cell, const std::string& column);
+/// What stopping early gains: `column` where `chosen_by` is first at its largest, less the last
+/// value of `column`. Both must have been evaluated at the same epochs.
+double early_stopping_gain(const FinishedCell& cell, const std::string& column,
+                           const std::string& chosen_by);
 
 }  // namespace shatter::experiments

@@ -75,6 +75,27 @@ TEST_CASE("The step of a level lies between the ends of epochs") {
                     Catch::Matchers::Contains("held_out_accuracy"));
 }
 
+TEST_CASE("Steadiness and early stopping are read off the evaluated epochs") {
+  FinishedCell one = cell(1);
+  one.curve["held_out_accuracy"] = {0.2, 0.5, 0.9, 0.9};
+  // the later half: changes of -0.1 and -0.1
+  CHECK(unsteadiness(one, "test_accuracy") == Approx(0).margin(1e-12));
+  CHECK(early_stopping_gain(one, "test_accuracy", "held_out_accuracy") == Approx(0.1));
+  CHECK(early_stopping_gain(one, "test_accuracy", "test_accuracy") == Approx(0.2));
+  CHECK(std::isnan(unsteadiness(one, "train_accuracy")));  // evaluated twice: one change
+  one.curve["test_accuracy"] = {none, 0.1, none, 0.4, none, 0.2, none, 0.6};
+  one.curve["held_out_accuracy"] = {none, 0.1, none, 0.3, none, 0.5, none, 0.4};
+  // of 0.1, 0.4, 0.2, 0.6 the last two changes, -0.2 and 0.4
+  CHECK(unsteadiness(one, "test_accuracy") == Approx(std::sqrt(2 * 0.3 * 0.3)));
+  CHECK(early_stopping_gain(one, "test_accuracy", "held_out_accuracy") == Approx(-0.4));
+  one.curve["held_out_accuracy"].back() = none;
+  CHECK_THROWS_WITH(early_stopping_gain(one, "test_accuracy", "held_out_accuracy"),
+                    Catch::Matchers::Contains("not evaluated together"));
+  one.curve["held_out_accuracy"].assign(8, none);
+  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"),
+                    Catch::Matchers::Contains("never evaluated"));
+}
+
 TEST_CASE("A reading pairs the runs of each seed, and waits for both") {
   Table table{.title = "T",
               .rows = {row("a", {cell(1), cell(2), cell(3)}, 3), row("b", {cell(3), cell(1)}, 3)},
@@ -142,4 +163,40 @@ TEST_CASE("figure1, figure2 and table4 train their rows and print what they say"
   REQUIRE(two.status == 0);
   CHECK(contains(two.out, "inception-no-bn/held-out"));
   CHECK(contains(two.out, "4 cells on synthetic"));
+}
+
+TEST_CASE("figure2 reads the gain of stopping early off held-out images") {
+  const TemporaryFolder folder;
+  const Finished two =
+      run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/figure2", {"--quick",
+                                                                     "--synthetic",
+                                                                     "--rows",
+                                                                     "inception-no-bn/held-out",
+                                                                     "--train-size",
+                                                                     "16",
+                                                                     "--test-size",
+                                                                     "20",
+                                                                     "--epochs",
+                                                                     "4",
+                                                                     "--evaluate-every",
+                                                                     "2",
+                                                                     "--threads",
+                                                                     "1",
+                                                                     "--out",
+                                                                     folder.path().string(),
+                                                                     "--keep",
+                                                                     (folder / "kept").string(),
+                                                                     "--format",
+                                                                     "json"});
+  INFO(two.err);
+  REQUIRE(two.status == 0);
+  const auto table = nlohmann::json::parse(two.out);
+  const double gain = table["rows"][0]["runs"][0]["numbers"]["honest_gain"];
+  const auto kept =
+      nlohmann::json::parse(get(*std::filesystem::directory_iterator(folder / "kept")));
+  const auto& curve = kept["curve"];
+  const int best = curve["held_out_accuracy"][3] > curve["held_out_accuracy"][1] ? 3 : 1;
+  CHECK(curve["held_out_accuracy"][0].is_null());
+  CHECK(gain == Approx(100 * (double(curve["test_accuracy"][std::size_t(best)]) -
+                              double(curve["test_accuracy"][3]))));
 }
