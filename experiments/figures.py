@@ -1,6 +1,7 @@
 """Figures of the report, drawn from the kept results of training runs and measurements."""
 
 import collections
+import json
 import math
 import re
 
@@ -23,13 +24,21 @@ FULL = {"cifar10": 50000, "cifar100": 50000, "mnist": 60000}
 
 
 def size_of(config):
-    """How the data of a run is called in titles: full size, or what it was reduced to."""
+    """How the runs of a panel are called in its title: the data and what is not as in the paper or on a CPU."""
     data = config["data"]
     text = data["name"]
     images = data["train_size"] + data.get("held_out", 0)
     if images != FULL.get(data["name"], images):
-        text += f", reduced to {data['train_size']:,} images, {config['epochs']} epochs at most"
-    return text
+        text += f", reduced: {data['train_size']:,} images, {config['epochs']} epochs"
+    special = [kind for kind in (config["precision"], config["device"]) if kind not in ("fp32", "cpu")]
+    return ", ".join([text, *special])
+
+
+def alike(config):
+    """A key of runs that may share a panel: alike in all but model, labels, seed and what goes with these."""
+    data = {key: value for key, value in config["data"].items() if key != "corruption"}
+    return json.dumps([data, config["device"], config["precision"], config["epochs"], config["evaluate_every"],
+                       config["optimizer"]["batch"]], sort_keys=True)
 
 
 def plain(config):
@@ -110,15 +119,15 @@ def learning_curves(runs):
     """Figure 1 (a): the training loss of each setting against the step."""
     runs = [run for run in runs if corruption(run["config"]) in SETTINGS and plain(run["config"])
             and run["config"]["data"]["name"] == "cifar10" and not quick(run["config"])]
-    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
-    groups = {key: groups[key] for key in sorted(groups, key=lambda key: (list(MODELS).index(key[0]), key[1]))
+    groups = grouped(runs, lambda c: (list(MODELS).index(c["model"]), size_of(c), alike(c)))
+    groups = {key: groups[key] for key in sorted(groups)
               if len({corruption(run["config"]) for run in groups[key]}) > 1}
     if not groups:
         return None
     figure, axes = panels(len(groups))
-    for axis, ((model, size), group) in zip(axes, groups.items()):
+    for axis, ((model, size, _), group) in zip(axes, groups.items()):
         by_setting(axis, group, "loss", lambda setting, members: f"{setting} ({seeds_text(members)})")
-        axis.set(title=f"{MODELS[model]}\n{size}", xlabel="step", ylabel="mean training loss")
+        axis.set(title=f"{list(MODELS.values())[model]}\n{size}", xlabel="step", ylabel="mean training loss")
         from_zero(axis)
         axis.title.set_fontsize(9)
         axis.legend(fontsize=8)
@@ -179,12 +188,12 @@ def clean_and_corrupted(runs):
     """The accuracy on the clean and on the corrupted part of the training set over time."""
     runs = [run for run in runs if corruption(run["config"]) == "partially-corrupted-labels"
             and "corrupted_accuracy" in run["curve"] and not quick(run["config"])]
-    groups = grouped(runs, lambda c: (c["model"], c["data"]["corruption"]["probability"], size_of(c)))
+    groups = grouped(runs, lambda c: (c["model"], c["data"]["corruption"]["probability"], size_of(c), alike(c)))
     if not groups:
         return None
     groups = dict(sorted(groups.items()))
     figure, axes = panels(len(groups))
-    for axis, ((model, p, size), group) in zip(axes, groups.items()):
+    for axis, ((model, p, size, _), group) in zip(axes, groups.items()):
         band(axis, group, "clean_accuracy", "#1b7837", "clean labels", scale=100)
         band(axis, group, "corrupted_accuracy", "#b2182b", "corrupted labels", scale=100)
         band(axis, group, "test_accuracy", "#2166ac", "test", "--", scale=100)
@@ -200,13 +209,13 @@ def batch_norm(runs):
     runs = [run for run in runs if run["config"]["model"] in ("inception", "inception-no-bn")
             and corruption(run["config"]) == "true-labels" and plain(run["config"])
             and not quick(run["config"])]
-    groups = grouped(runs, lambda c: size_of(c))
-    groups = {size: group for size, group in groups.items()
+    groups = grouped(runs, lambda c: (size_of(c), alike(c)))
+    groups = {key: group for key, group in groups.items()
               if len({run["config"]["model"] for run in group}) == 2}
     if not groups:
         return None
     figure, axes = panels(len(groups))
-    for axis, (size, group) in zip(axes, groups.items()):
+    for axis, ((size, _), group) in zip(axes, groups.items()):
         for model, colour in (("inception", "#1b7837"), ("inception-no-bn", "#b2182b")):
             members = [run for run in group if run["config"]["model"] == model]
             band(axis, members, "accuracy", colour, f"{MODELS[model]}, training", "--", 100)
@@ -227,11 +236,11 @@ def randomization(runs):
     """Training and test accuracy of LeNet on MNIST and its kin under true and random labels."""
     runs = [run for run in runs if run["config"]["data"]["name"] not in ("cifar10", "synthetic")
             and not quick(run["config"])]
-    groups = grouped(runs, lambda c: (c["model"], size_of(c)))
+    groups = grouped(runs, lambda c: (c["model"], size_of(c), alike(c)))
     if not groups:
         return None
     figure, axes = panels(len(groups))
-    for axis, ((model, size), group) in zip(axes, groups.items()):
+    for axis, ((model, size, _), group) in zip(axes, groups.items()):
         by_setting(axis, group, "accuracy", lambda setting, _: f"{setting}, training", "-", 100)
         by_setting(axis, group, "test_accuracy", lambda setting, _: f"{setting}, test", ":", 100)
         axis.set(title=f"{MODELS[model]}, {size}", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
