@@ -1,6 +1,7 @@
 """Figures of the report, drawn from the kept results of training runs and measurements."""
 
 import collections
+import itertools
 import json
 import math
 import re
@@ -221,10 +222,10 @@ def batch_norm(runs):
             band(axis, members, "accuracy", colour, f"{MODELS[model]}, training", "--", 100)
             band(axis, members, "test_accuracy", colour, f"{MODELS[model]}, test", "-", 100)
             longest = max(members, key=lambda run: len(run["curve"]["step"]))
-            test, best = numbers(longest["curve"]["test_accuracy"]), []
-            for value in test:
-                best.append(max([100 * value] + best[-1:]) if not math.isnan(value) else math.nan)
-            axis.fill_between(longest["curve"]["step"], [100 * v for v in test], best, color=colour,
+            test = [(step, 100 * value) for step, value in zip(longest["curve"]["step"],
+                    longest["curve"]["test_accuracy"]) if value is not None]
+            best = itertools.accumulate((value for _, value in test), max)
+            axis.fill_between([step for step, _ in test], [value for _, value in test], list(best), color=colour,
                               alpha=0.25, linewidth=0)
         axis.set(title=f"{size}\nshaded: up to the best test accuracy so far", xlabel="step", ylabel="accuracy, %", ylim=(0, 101))
         axis.title.set_fontsize(9)
