@@ -244,6 +244,11 @@ int main(int argc, char** argv) {
     if (!known.contains(options.precision))
       fail(ErrorKind::device, "--precision ", options.precision, ": ", device.name(), " has ",
            experiments::joined(known));
+    std::ofstream json;
+    if (!options.json.empty()) {
+      json.open(options.json, std::ios::app);
+      if (!json) fail(ErrorKind::usage, "--json ", options.json, ": cannot write");
+    }
     std::printf("batch %lld, 28x28x3, %s, %s", static_cast<long long>(options.batch),
                 options.precision.c_str(), device.name().c_str());
     if (device.is_cpu()) std::printf(", %d threads", cpu_context().threads());
@@ -257,7 +262,7 @@ int main(int argc, char** argv) {
       if (options.profile) {
         std::printf("%s\n", profile_table(measured.profile, measured.steps).c_str());
       }
-      if (!options.json.empty()) std::ofstream(options.json, std::ios::app) << result << "\n";
+      if (json.is_open()) json << result << std::endl;
     }
     return int(experiments::exit_done);
   });

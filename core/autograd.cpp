@@ -166,7 +166,11 @@ void backward(const Tensor& y, const Tensor& dy) {
   for (Node* node : nodes) {
     if (!node->leaf) continue;
     const auto found = walk.gradients.find(node);
-    if (found != walk.gradients.end()) accumulate(node->gradient, found->second.packed());
+    if (found == walk.gradients.end()) continue;
+    Tensor gradient = std::move(found->second);
+    const bool first = !node->gradient;
+    if (!gradient.is_packed() || (first && !gradient.is_unique())) gradient = gradient.clone();
+    accumulate(node->gradient, std::move(gradient));
   }
 }
 
@@ -189,7 +193,7 @@ std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& inputs) 
   std::vector<Tensor> gradients;
   for (const Tensor& input : inputs) {
     const Tensor& gradient = wanted[input.node().get()];
-    gradients.push_back(gradient ? gradient
+    gradients.push_back(gradient ? gradient.clone()
                                  : Tensor::zeros(input.shape(), input.dtype(), input.device()));
   }
   return gradients;

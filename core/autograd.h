@@ -41,14 +41,16 @@ std::shared_ptr<Node> make_leaf(const Tensor& tensor);
 Tensor record(const char* op, Tensor y, std::vector<Tensor> inputs, Backward backward);
 
 /// Accumulates the gradient of `loss` (one element) into grad() of every leaf it depends on, and
-/// frees the tape behind it: a second call on the same tape throws.
+/// frees the tape behind it: a second call on the same tape throws. Each grad() has memory of its
+/// own. Elements overwritten since an op read them (fill, copy_from, an optimizer's step) are not
+/// noticed: the gradient is then that at the new elements.
 void backward(const Tensor& loss);
 /// The same for an output of any shape, with the gradient dy to start from.
 void backward(const Tensor& y, const Tensor& dy);
 
 /// The gradients of `loss` (one element) with respect to `inputs`, leaving grad() alone and the
-/// tape in place. An input the loss does not depend on gets zeros. Throws for inputs without
-/// gradient.
+/// tape in place; each has memory of its own. An input the loss does not depend on gets zeros.
+/// Throws for inputs without gradient.
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& inputs);
 
 /// Whether ops are recorded on the calling thread.

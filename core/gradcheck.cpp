@@ -10,6 +10,21 @@
 #include <shatter/core/random.h>
 
 namespace shatter {
+namespace {
+
+/// Puts a tensor's elements back when it goes.
+class Restored {
+ public:
+  explicit Restored(const Tensor& x) : x_(x), start_(x.clone()) {}
+  ~Restored() { x_.copy_from(start_); }
+  Restored(const Restored&) = delete;
+  Restored& operator=(const Restored&) = delete;
+
+ private:
+  Tensor x_, start_;
+};
+
+}  // namespace
 
 GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options) {
@@ -17,6 +32,8 @@ GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
     check(!x.requires_grad() || (x.dtype() == DType::float64 && x.is_packed()),
           "gradcheck: input is ", x.str(), ", expected packed float64");
   }
+  check(options.step > 0 && options.max_entries > 0, "gradcheck: step ", options.step, ", ",
+        options.max_entries, " entries; both must be positive");
   Tensor weights;
   const auto objective = [&] {
     const Tensor y = f(inputs);
@@ -39,6 +56,7 @@ GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
   for (std::size_t i = 0; i < checked.size(); ++i) {
     const std::vector<double> analytic = gradients[i].values<double>();
     const std::vector<double> start = checked[i].values<double>();
+    const Restored restored(checked[i]);
     const auto at = [&](std::int64_t entry, double value) {
       std::vector<double> moved = start;
       moved[std::size_t(entry)] = value;
@@ -59,7 +77,6 @@ GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
       report.where = text("input ", places[i], ", entry ", entry, ": analytic ",
                           analytic[std::size_t(entry)], ", numeric ", numeric);
     }
-    checked[i].copy_from(Tensor::from(start, checked[i].shape(), checked[i].device()));
   }
   report.passed = report.worst <= options.tolerance;
   return report;

@@ -25,7 +25,8 @@ struct GradcheckReport {
 
 /// Compares the gradient of sum(f(inputs) * r), r a fixed random tensor, with central differences
 /// in every entry of every input. Inputs must be float64; those marked by set_requires_grad() are
-/// checked. f is called often and must be deterministic; its inputs' elements are restored.
+/// checked. f is called often and must be deterministic; its inputs' elements are restored, also
+/// when it throws.
 GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options = {});
 

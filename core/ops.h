@@ -1,7 +1,9 @@
 // Differentiable operations. Each checks its operands, allocates, calls the kernel of the operand's
 // device and records its gradient. Images are NHWC [n, h, w, c], convolution weights KRSC. Floating
-// operands are float32 or float64, all of one type and device; a violation throws Error naming the
-// op and the shapes, before anything is computed.
+// operands are float32 or float64, all of one type and device. The functions of one tensor from exp
+// to tanh, matmul, concat, linear and the layers' operations up to dropout also take bfloat16, with
+// parameters in float32, and give bfloat16. A violation throws Error naming the op and the shapes,
+// before anything is computed.
 #pragma once
 
 #include <optional>
@@ -152,7 +154,8 @@ Tensor softmax(const Tensor& x);      ///< along the last dimension
 Tensor log_softmax(const Tensor& x);  ///< along the last dimension
 
 /// Mean softmax cross-entropy of logits [n, classes] and labels int32 [n], shape []. With label
-/// smoothing s the target is (1 - s) onehot + s / classes. A label outside [0, classes) throws.
+/// smoothing s the target is (1 - s) onehot + s / classes. A label outside [0, classes) throws; on
+/// a CUDA device, where looking would wait, it makes the loss NaN.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
 /// Per-example losses [n]; not differentiable.
 Tensor cross_entropy_each(const Tensor& logits, const Tensor& labels);

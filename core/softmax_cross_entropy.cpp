@@ -31,9 +31,10 @@ Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward 
 void check_labels(const char* op, const Tensor& logits, const Tensor& labels) {
   ops::check_operands(op, {logits});
   check(logits.rank() == 2 && labels.defined() && labels.dtype() == DType::int32 &&
-            labels.shape() == Shape{logits.dim(0)},
-        op, ": logits ", logits.str(), " and labels ", labels.str(),
-        "; expected [n, classes] and int32 [n]");
+            labels.shape() == Shape{logits.dim(0)} && labels.device() == logits.device(),
+        op, ": logits ", logits.str(), " on ", logits.device().name(), " and labels ", labels.str(),
+        labels.defined() ? " on " + labels.device().name() : "",
+        "; expected [n, classes] and int32 [n] on one device");
   // On a CUDA device a label outside makes its loss NaN: looking here would wait for the device.
   if (!labels.device().is_cpu()) return;
   const std::vector<std::int32_t> values = labels.values<std::int32_t>();

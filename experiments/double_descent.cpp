@@ -125,6 +125,15 @@ MeasurementRow fourier_row() {
             return Need{.bytes = 8 * n * n * 3.2 + 8 * 784 * (n + p["test_size"].get<double>()),
                         .seconds = 1 + flops / 3e10};
           },
+      .check =
+          [](const json& p) {
+            require_positive(p, {"bandwidth", "ratios"});
+            const std::vector<double> given = p["ratios"];
+            check(std::is_sorted(given.begin(), given.end()) && given.front() <= 0.95 &&
+                      given.back() >= 0.5,
+                  "ratios ", p["ratios"].dump(),
+                  ": in rising order, from at most 0.95 to at least 0.5");
+          },
       .compute = trace};
 }
 

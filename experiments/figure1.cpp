@@ -76,7 +76,8 @@ double time_to_overfit(const FinishedCell& cell) {
   return first_step(cell, "train_accuracy", 0.99, true);
 }
 
-/// (a) One line per setting, and the order in which the settings are learnt.
+/// (a) One line per setting, and the order in which the settings are learnt: claimed, and judged,
+/// for Inception; a network without convolutions cannot tell shuffled pixels from true ones.
 void add_learning_curves(std::vector<Reading>& readings, const std::string& model) {
   const std::string title = recipe(model).title;
   const double least = model == "mlp-1x512" ? 99.0 : model == "alexnet" ? 99.5 : 99.9;
@@ -98,6 +99,8 @@ void add_learning_curves(std::vector<Reading>& readings, const std::string& mode
                                   {"steps_to_half", first_step(cell, "loss", 0.5, false)}};
                         }});
   }
+  const std::optional<Interval> claimed =
+      model == "inception" ? std::optional(Interval{0, infinity}) : std::nullopt;
   const auto later = [&](const char* text, std::vector<std::string> earlier_settings,
                          std::vector<std::string> later_settings) {
     std::vector<std::string> first, second, needs;
@@ -111,7 +114,7 @@ void add_learning_curves(std::vector<Reading>& readings, const std::string& mode
          .quantities = {{.name = "delay",
                          .title = "steps later to a loss of 0.5",
                          .format = "%.0f",
-                         .accepted = Interval{0, infinity}}},
+                         .accepted = claimed}},
          .numbers = [first, second](const SeedRuns& runs) -> std::map<std::string, double> {
            double latest = 0, earliest = infinity;
            for (const auto& name : first) {

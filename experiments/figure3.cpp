@@ -60,6 +60,9 @@ std::string render(const std::string& name, const Summary& summary, Format forma
 }
 
 int draw(const Options& options, const std::string&) {
+  shatter::check(options.set.empty() && !options.check && !options.seeds && !options.epochs &&
+                     !options.train_size && options.report.empty(),
+                 "figure3 trains nothing: --rows, --format, --out and --dry-run are its options");
   std::vector<std::string> names;
   std::string all;
   for (const char* name : models) {
@@ -68,16 +71,20 @@ int draw(const Options& options, const std::string&) {
   }
   shatter::check(!names.empty(), "--rows ", options.rows, " matches none of:", all);
   const auto folder = options.out / "reports" / "figure3";
-  std::filesystem::create_directories(folder);
+  if (!options.dry_run) check_writable(options, "figure3");
   std::vector<std::string> tables;
   for (const std::string& name : names) {
     const Summary summary = summary_of(name);
     const auto path = folder / (name + ".svg");
+    if (options.dry_run) {
+      std::cout << path.string() << "\n";
+      continue;
+    }
     shatter::write_file_atomically(path, draw_model(summary, recipe(name).title));
     std::cerr << "drawn: " << path.string() << "\n";
     tables.push_back(render(name, summary, options.format));
   }
-  std::cout << in_one(tables, options.format);
+  if (!options.dry_run) std::cout << in_one(tables, options.format);
   return exit_done;
 }
 

@@ -18,6 +18,7 @@ plt.rcParams.update({
 
 SETTINGS = ["true-labels", "random-labels", "shuffled-pixels", "random-pixels", "gaussian"]
 COLOURS = dict(zip(SETTINGS, ["#1b7837", "#b2182b", "#2166ac", "#e08214", "#762a83"]))
+STYLES = dict(zip(SETTINGS, ["-", "-", "--", "-", "-."]))  # curves that lie on each other stay visible
 MODELS = {"inception": "Inception", "inception-no-bn": "Inception w/o BatchNorm",
           "alexnet": "AlexNet", "mlp-3x512": "MLP 3x512", "mlp-1x512": "MLP 1x512",
           "lenet": "LeNet"}
@@ -108,12 +109,12 @@ def from_zero(axis):
     axis.set_ylim(0, 1.05 * axis.dataLim.y1)
 
 
-def by_setting(axis, group, column, label, style="-", scale=1):
+def by_setting(axis, group, column, label, style=None, scale=1):
     """A band for each setting of the paper; `label` of the setting and its runs."""
     for setting in SETTINGS:
         members = [run for run in group if corruption(run["config"]) == setting]
         if members:
-            band(axis, members, column, COLOURS[setting], label(setting, members), style, scale)
+            band(axis, members, column, COLOURS[setting], label(setting, members), style or STYLES[setting], scale)
 
 
 def learning_curves(runs):
@@ -157,7 +158,7 @@ def against_corruption(tables):
             for quantity in row["quantities"]:
                 if quantity["name"] in ("relative_time", "test_error"):
                     quantities.setdefault(quantity["name"], {})[p] = [
-                        run["numbers"].get(quantity["name"]) for run in row["runs"]]
+                        run["numbers"].get(quantity["name"]) for run in row["runs"]] + [None] * row["diverged"]
     groups = {key: group for key, group in groups.items() if len(group.get("test_error", {})) > 2}
     if not groups:
         return None
@@ -174,7 +175,7 @@ def against_corruption(tables):
                               alpha=0.2, linewidth=0)
             censored = [p for p in reached if len(reached[p]) < len(points[p])]
             axis.plot(censored, [0] * len(censored), "x", color=colour)
-    time.set(title="(b) steps to 99 % training accuracy, relative to p = 0\n(crosses: a run never came to it)",
+    time.set(title="(b) steps to 99 % training accuracy, relative to p = 0\n(crosses: a run never came to it, or diverged)",
              xlabel="corrupted labels p")
     from_zero(time)
     error.set(title="(c) test error, %", xlabel="corrupted labels p", ylim=(0, 100))
@@ -186,7 +187,7 @@ def against_corruption(tables):
 
 
 def clean_and_corrupted(runs):
-    """The accuracy on the clean and on the corrupted part of the training set over time."""
+    """The running accuracy on the clean and on the corrupted part of the training set."""
     runs = [run for run in runs if corruption(run["config"]) == "partially-corrupted-labels"
             and "corrupted_accuracy" in run["curve"] and not quick(run["config"])]
     groups = grouped(runs, lambda c: (c["model"], c["data"]["corruption"]["probability"], size_of(c), alike(c)))
@@ -195,8 +196,8 @@ def clean_and_corrupted(runs):
     groups = dict(sorted(groups.items()))
     figure, axes = panels(len(groups))
     for axis, ((model, p, size, _), group) in zip(axes, groups.items()):
-        band(axis, group, "clean_accuracy", "#1b7837", "clean labels", scale=100)
-        band(axis, group, "corrupted_accuracy", "#b2182b", "corrupted labels", scale=100)
+        band(axis, group, "clean_accuracy", "#1b7837", "clean labels, while training", scale=100)
+        band(axis, group, "corrupted_accuracy", "#b2182b", "corrupted labels, while training", scale=100)
         band(axis, group, "test_accuracy", "#2166ac", "test", "--", scale=100)
         axis.set(title=f"{MODELS[model]}, p = {p:g}, {seeds_text(group)}\n{size}", xlabel="step",
                  ylabel="accuracy, %", ylim=(0, 101))

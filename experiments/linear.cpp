@@ -74,6 +74,10 @@ MeasurementRow span_row() {
             const double n = p["train_size"];
             return Need{.bytes = 8 * 784 * (6 * n + 1000), .seconds = 2};
           },
+      .check =
+          [](const json& p) {
+            require_positive(p, {"batch", "steps", "learning_rate"});
+          },
       .compute = stay_in_span};
 }
 
@@ -131,6 +135,10 @@ MeasurementRow least_norm_row() {
                 const double n = p["train_size"];
                 return Need{.bytes = 8 * 784 * (8 * n + 100), .seconds = 60 * n / 200};
               },
+          .check =
+              [](const json& p) {
+                require_positive(p, {"passes", "tolerance"});
+              },
           .compute = find_least_norm};
 }
 
@@ -166,10 +174,16 @@ std::optional<Measured> compare_hessians(const MeasurementContext& context) {
 
 MeasurementRow hessian_row() {
   MeasurementRow row{.name = "hessian",
-                     .title = "Hessian at two minima, n = 20, d = 60",
+                     .title = "Hessian at two minima, n = {n}, d = {d}",
                      .full = {{"n", 20}, {"d", 60}},
                      .seeded = true,
                      .need = [](const json&, Device) { return Need{.bytes = 1e7, .seconds = 1}; },
+                     .check =
+                         [](const json& p) {
+                           require_positive(p, {"n", "d"});
+                           check(p["n"] < p["d"], "n ", p["n"].dump(), ", d ", p["d"].dump(),
+                                 ": with fewer points than dimensions there are many minima");
+                         },
                      .compute = compare_hessians};
   row.quick = row.full;
   const auto add = [&](const std::string& name, const std::string& title, const char* format,
@@ -241,6 +255,7 @@ MeasurementRow bad_row() {
           [](const json& p, Device) {
             return kernel_need(p["train_size"].get<double>() + p["test_size"].get<double>());
           },
+      .check = [](const json& p) { require_positive(p, {"gamma"}); },
       .compute = fit_badly};
   for (const auto& [name, title] : {std::pair<std::string, std::string>("random", "random centres"),
                                     {"spoilt", "random labels on test points"}}) {
@@ -309,6 +324,7 @@ MeasurementRow norm_row() {
                 return Need{.bytes = 8 * (3 * n * n + n * m + 3072 * (n + m)) + 1e8,
                             .seconds = 5 * kernel_need(n).seconds + 1e-8 * n * m};
               },
+          .check = [](const json& p) { require_positive(p, {"gammas"}); },
           .compute = sweep_norm};
 }
 

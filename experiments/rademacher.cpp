@@ -86,6 +86,10 @@ std::vector<MeasurementRow> known_rows() {
             return Need{.bytes = 8 * 3072 * 3 * n,
                         .seconds = 4e-9 * 3072 * n * p["draws"].get<double>()};
           },
+      .check =
+          [](const json& p) {
+            require_positive(p, {"draws", "steps", "radius"});
+          },
       .compute = measure_linear};
   MeasurementRow kernel = linear;
   kernel.name = "kernel-ball";
@@ -97,6 +101,7 @@ std::vector<MeasurementRow> known_rows() {
     return Need{.bytes = 8 * (3072 * n + 2 * n * n),
                 .seconds = 1e-9 * n * n * (500 + 2 * p["draws"].get<double>())};
   };
+  kernel.check = [](const json& p) { require_positive(p, {"draws", "steps", "radius", "gamma"}); };
   kernel.compute = measure_kernel;
   return {linear, kernel};
 }

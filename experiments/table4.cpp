@@ -93,11 +93,15 @@ std::vector<Reading> readings() {
   std::vector<Reading> all;
   for (const PaperRow& row : paper) {
     const bool online = augmented(row);
+    // small runs of the rows that are to fit must do so too
+    const bool must_fit = row.accepted && row.accepted->low >= 98 && !online;
+    const std::optional<Interval> fits = must_fit ? std::optional(Interval{98, 100}) : std::nullopt;
     const Quantity accuracy{
         .name = "train_accuracy",
         .title = online ? "training accuracy as trained, best epoch, %" : "training accuracy, %",
         .paper = row.paper,
-        .accepted = row.accepted};
+        .accepted = row.accepted,
+        .quick = fits};
     all.push_back({.title = recipe(row.model).title + ", " + row.title,
                    .needs = {row.name},
                    .quantities = {accuracy},

@@ -151,7 +151,7 @@ Need dense_need(const json& p, Device) {
 
 MeasurementRow spectrum_row() {
   return {.name = "lemma/spectrum",
-          .title = "Lemma 1, spectrum, n = 10",
+          .title = "Lemma 1, spectrum, n = {n}",
           .full = {{"n", 10}, {"epsilon", 0.5}},
           .quick = {{"n", 10}, {"epsilon", 0.5}},
           .seeded = true,
@@ -176,7 +176,7 @@ MeasurementRow spectrum_row() {
 MeasurementRow rank_row() {
   return {
       .name = "lemma/rank",
-      .title = "Lemma 1, n = 500",
+      .title = "Lemma 1, n = {n}",
       .full = {{"n", 500}, {"epsilon", 0.1}},
       .quick = {{"n", 100}, {"epsilon", 0.1}},
       .seeded = true,
@@ -317,7 +317,7 @@ MeasurementRow numerics_row(std::int64_t n, double epsilon) {
   const bool stable = epsilon < 0.5;
   MeasurementRow row{
       .name = "numerics/" + std::to_string(n / 1000) + "k/eps" + e,
-      .title = "n = " + grouped(n) + ", eps " + e,
+      .title = "n = {n}, eps " + e,
       .full = {{"n", n}, {"epsilon", epsilon}},
       .quick = {{"n", n / 50}, {"epsilon", epsilon}},
       .seeded = true,

@@ -8,6 +8,9 @@
 
 namespace shatter {
 
+/// The cores this process may run on.
+int usable_cores();
+
 /// Threads and per-library state of the CPU backend. Work is cut by shape, never by thread count,
 /// so every result is the same bits for any number of threads.
 class CpuContext {
@@ -63,8 +66,8 @@ class CpuContext {
   bool winograd_ = false;
 };
 
-/// The context of the calling thread: the innermost CpuContextGuard's, else one shared by the
-/// process with set_cpu_threads() threads.
+/// The context of the calling thread: inside a body that of parallel(), else the innermost
+/// CpuContextGuard's, else one shared by the process with set_cpu_threads() threads.
 CpuContext& cpu_context();
 
 /// Sets the size of the shared context (0: all usable cores). Call while no kernel runs.

@@ -94,7 +94,8 @@ void fill(CpuContext& context, std::int64_t n, T value, T* y);
 template <class T>
 void fill(CudaContext& context, std::int64_t n, T value, T* y);
 
-/// y = x converted, between any two element types; floating to integer truncates toward zero.
+/// y = x converted, between any two element types. Floating to integer drops the fraction; what the
+/// integer type cannot hold becomes its nearest value, NaN 0. Between integers bits are dropped.
 void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DType to, void* y);
 void convert(CudaContext& context, std::int64_t n, DType from, const void* x, DType to, void* y);
 

@@ -2,6 +2,7 @@
 // and the walk over broadcast and reordered dimensions.
 #pragma once
 
+#include <limits>
 #include <type_traits>
 
 #include <shatter/kernels/elementwise.h>
@@ -40,15 +41,23 @@ void with_function(BinaryOp op, Use&& use) {
   }
 }
 
-/// Any element type as any other.
+/// Any element type as any other, as convert() in elementwise.h says.
 template <class To, class From>
 constexpr To converted(From value) {
-  if constexpr (std::is_same_v<To, bfloat16>)
+  if constexpr (std::is_same_v<To, bfloat16>) {
     return bfloat16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bfloat16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
+  } else if constexpr (std::is_same_v<From, bfloat16>) {
+    return converted<To>(static_cast<float>(value));
+  } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
+    using Limits = std::numeric_limits<To>;
+    // max() + 1 is a power of two, so a value of every floating type
+    constexpr From above = static_cast<From>(Limits::max() / 2 + 1) * 2;
+    if (value >= above) return Limits::max();
+    if (value <= static_cast<From>(Limits::min())) return Limits::min();
+    return value == value ? static_cast<To>(value) : To{0};
+  } else {
     return static_cast<To>(value);
+  }
 }
 
 /// Calls use with a value of the element type `dtype`.

@@ -14,15 +14,14 @@ struct ReduceGeometry {
 };
 
 /// Overwrites y. The sum of nothing is 0, the maximum of nothing -inf; maximum keeps NaN. Sums of
-/// float accumulate in double. T: float, double.
+/// float accumulate in double. T: float, double, bfloat16.
 template <class T>
 void reduce(CpuContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
 template <class T>
 void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y);
 
 /// y [columns] = the sum over rows of x, rows x_step elements apart: the bias gradient of a linear
-/// or convolution layer. Accumulates in double. T: float, double; on
-/// CUDA also bfloat16.
+/// or convolution layer. Accumulates in double. T: float, double, bfloat16.
 template <class T>
 void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
                  std::int64_t x_step, wide_t<T>* y);

@@ -63,6 +63,8 @@ void Conv2d::visit(Visitor& visitor) {
 }
 
 LayerInfo Conv2d::info(const Shape& input) const {
+  check(input.rank() == 4 && input[3] == options.in, "Conv2d: input is ", input,
+        ", expected [n, h, w, ", options.in, "]");
   const Shape output =
       windowed("Conv2d", input, options.kernel, options.stride, options.padding, options.out);
   return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride)), output,
@@ -152,8 +154,9 @@ Dropout::Dropout(double p) : probability(p) {
 
 Tensor Dropout::operator()(const Tensor& x) const {
   if (!mode.training || probability == 0) return x;
-  const RandomKey key{.seed = mode.seed, .stream = Stream::dropout};
-  return mode.step ? dropout(x, probability, key, mode.step) : dropout(x, probability, key, 0);
+  check(mode.step.defined(),
+        "Dropout: no training step, of which its mask is a function; call set_step() before each");
+  return dropout(x, probability, {.seed = mode.seed, .stream = Stream::dropout}, mode.step);
 }
 
 LayerInfo Dropout::info(const Shape& input) const {
@@ -196,7 +199,16 @@ LayerInfo Sequential::info(const Shape& input) const {
   return all;
 }
 
+bool Sequential::described() const {
+  return std::ranges::all_of(layers_, [](const auto& layer) { return layer.second.described(); });
+}
+
 Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
+  std::vector<Tensor> parts;
+  if (!described()) {
+    for (const Module& branch : branches_) parts.push_back(branch(x));
+    return concat(parts);
+  }
   std::vector<std::int64_t> channels;
   Shape shape;
   for (const Module& branch : branches_) {
@@ -208,7 +220,6 @@ Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
   shape = shape.with(-1, total);
   const Tensor joined = into ? into.detach() : Tensor::empty(shape, x.dtype(), x.device());
   check(joined.shape() == shape, "Branches: `into` is ", joined.str(), ", the result ", shape);
-  std::vector<Tensor> parts;
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < branches_.size(); ++i) {
     parts.push_back(branches_[i].forward(x, joined.slice_channels(begin, channels[i])));
@@ -232,6 +243,10 @@ LayerInfo Branches::info(const Shape& input) const {
   }
   all.output = all.output.with(-1, total);
   return all;
+}
+
+bool Branches::described() const {
+  return std::ranges::all_of(branches_, [](const Module& branch) { return branch.described(); });
 }
 
 }  // namespace shatter

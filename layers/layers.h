@@ -13,7 +13,7 @@ class Conv2d {
   struct Options {
     std::int64_t in = 0, out = 0;
     std::int64_t kernel = 3, stride = 1;
-    std::optional<Padding> padding = same;
+    std::optional<Padding> padding = Padding{};  ///< as in Conv2dOptions
     bool bias = true;
     std::optional<Initializer> weight_init{};  ///< default: He, fan-in
     Initializer bias_init = init::zeros();
@@ -145,13 +145,15 @@ class Sequential {
   Tensor forward(const Tensor& x, const Tensor& into) const;
   void visit(Visitor& visitor);
   LayerInfo info(const Shape& input) const;
+  bool described() const;
 
  private:
   std::vector<std::pair<std::string, Module>> layers_;
 };
 
-/// Several layers on one input, their outputs joined along the channels in the order given. The
-/// joined image is allocated first and each branch's last kernel writes its slice of it.
+/// Several layers on one input, their outputs joined along the channels in the order given. Where
+/// every branch knows its output's shape (info()) the joined image is allocated first and each
+/// branch's last kernel writes its slice of it; else the outputs are copied.
 class Branches {
  public:
   template <std::convertible_to<Module>... Layers>
@@ -162,6 +164,7 @@ class Branches {
   Tensor forward(const Tensor& x, const Tensor& into) const;
   void visit(Visitor& visitor);
   LayerInfo info(const Shape& input) const;
+  bool described() const;
 
  private:
   std::vector<Module> branches_;

@@ -28,11 +28,6 @@ std::string Visitor::qualified(const std::string& name) const {
   return prefix_ + "." + name;
 }
 
-LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input) {
-  const NoGrad guard;
-  return {.type = "function", .output = forward(Tensor::zeros(input)).shape()};
-}
-
 namespace {
 
 class Collector final : public Visitor {
@@ -77,6 +72,31 @@ class ModeSetter final : public Visitor {
   std::function<void(Mode&)> set_;
 };
 
+/// A model out of training while this lives.
+class NotTraining {
+ public:
+  explicit NotTraining(ModelRef model) {
+    ModeSetter setter([this](Mode& mode) {
+      modes_.emplace_back(&mode, mode.training);
+      mode.training = false;
+    });
+    model.visit(setter);
+  }
+  ~NotTraining() {
+    for (const auto& [mode, training] : modes_) mode->training = training;
+  }
+  NotTraining(const NotTraining&) = delete;
+  NotTraining& operator=(const NotTraining&) = delete;
+
+ private:
+  std::vector<std::pair<Mode*, bool>> modes_;
+};
+
+LayerInfo probe_with(const std::function<Tensor(const Tensor&)>& forward, const Tensor& x) {
+  const NoGrad guard;
+  return {.type = "function", .output = forward(x).shape()};
+}
+
 std::vector<NamedTensor> collect(ModelRef model, bool buffers) {
   Collector collector(buffers);
   model.visit(collector);
@@ -95,6 +115,19 @@ Tensor from_pytorch(const Tensor& x) {
 }
 
 }  // namespace
+
+LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input) {
+  return probe_with(forward, Tensor::zeros(input));
+}
+
+LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input,
+                ModelRef layer) {
+  const NotTraining guard(layer);
+  const std::vector<NamedTensor> state = named_state(layer);
+  if (state.empty()) return probe(forward, input);
+  const Tensor& like = state.front().tensor;
+  return probe_with(forward, Tensor::zeros(input, like.dtype(), like.device()));
+}
 
 std::vector<NamedTensor> named_parameters(ModelRef model) {
   return collect(model, false);

@@ -21,7 +21,7 @@ namespace shatter {
 struct Mode {
   bool training = true;
   std::uint64_t seed = 0;  ///< set by initialize(), different for every layer
-  /// Training steps done, int64 [1] (undefined: 0): random masks are functions of (seed, step).
+  /// Training steps done, int64 [1], set by set_step(): random masks are functions of (seed, step).
   Tensor step{};
 };
 
@@ -39,8 +39,12 @@ struct LayerInfo {
   Children children = Children::unknown;
 };
 
-/// The description of a layer that has none of its own, found by running it on zeros.
+/// The description of a function that is a layer, found by running it on float32 zeros on the CPU.
 LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input);
+/// The same of a layer with visit(): of the type and on the device of its first parameter or
+/// buffer, not in training, so that it is as it was afterwards.
+LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input,
+                ModelRef layer);
 
 /// Can be called on one tensor.
 template <class T>
@@ -62,13 +66,31 @@ concept Describable = requires(T& layer, const Shape& input) {
   { layer.info(input) } -> std::same_as<LayerInfo>;
 };
 
+/// Whether the layer knows its output's shape without being run: it has info(), and where it says
+/// so itself (a container of layers) described() is true.
+template <class Layer>
+bool is_described(const Layer& layer) {
+  if constexpr (requires {
+                  { layer.described() } -> std::same_as<bool>;
+                }) {
+    return layer.described();
+  } else {
+    return Describable<Layer>;
+  }
+}
+
 /// layer.info(input), or what running the layer tells.
 template <class Layer>
 LayerInfo info_of(Layer& layer, const Shape& input) {
   if constexpr (Describable<Layer>) {
     return layer.info(input);
   } else if constexpr (CallableLayer<Layer>) {
-    return probe([&layer](const Tensor& x) { return layer(x); }, input);
+    const auto forward = [&layer](const Tensor& x) { return layer(x); };
+    if constexpr (Visitable<Layer>) {
+      return probe(forward, input, layer);
+    } else {
+      return probe(forward, input);
+    }
   } else {
     fail(ErrorKind::usage, "this model cannot be described: it is not called on one tensor");
   }
@@ -131,6 +153,7 @@ class Module {
   Tensor forward(const Tensor& x, const Tensor& into) const { return self_->forward(x, into); }
   void visit(Visitor& visitor) const { self_->visit(visitor); }
   LayerInfo info(const Shape& input) const { return self_->info(input); }
+  bool described() const { return self_->described(); }
 
  private:
   struct Concept {
@@ -138,6 +161,7 @@ class Module {
     virtual Tensor forward(const Tensor& x, const Tensor& into) = 0;
     virtual void visit(Visitor& visitor) = 0;
     virtual LayerInfo info(const Shape& input) = 0;
+    virtual bool described() const = 0;
   };
   template <class Layer>
   struct Model final : Concept {
@@ -152,6 +176,7 @@ class Module {
       if constexpr (Visitable<Layer>) layer.visit(visitor);
     }
     LayerInfo info(const Shape& input) override { return info_of(layer, input); }
+    bool described() const override { return is_described(layer); }
     Layer layer;
   };
 
@@ -175,13 +200,13 @@ struct InitializeOptions {
   DType dtype = DType::float32;
 };
 /// Draws every parameter (on the host, in double, then converted) and resets every buffer. Each
-/// parameter's draws are a function of (seed, its name).
+/// parameter's draws are a function of (seed, its name), and it requires a gradient from then on.
 void initialize(ModelRef model, const InitializeOptions& options = {});
 
 void to(ModelRef model, Device device);
 void zero_grad(ModelRef model);
 void set_training(ModelRef model, bool training);
-/// For layers with random masks; call before each training step.
+/// For layers with random masks, which throw without it; call before each training step.
 void set_step(ModelRef model, std::int64_t step);
 /// The same with a tensor int64 [1] that the layers read at each forward pass, so that whoever
 /// holds it can move it on. It must lie on the model's device.

@@ -54,10 +54,11 @@ std::vector<NamedTensor> state_like(const std::vector<ParameterGroup>& groups,
 }
 
 /// Every parameter with a gradient, as the kernels take them: update<T>(context, tensors). State i
-/// belongs to parameter i; buffers follow the first `count` states.
+/// belongs to parameter i; buffers follow the first `count` states. All must be where `rate` is, so
+/// that a model moved since the optimizer was made is found out.
 template <class Update>
 void update_all(const char* name, const std::vector<ParameterGroup>& groups,
-                const std::vector<NamedTensor>& state, Update update) {
+                const std::vector<NamedTensor>& state, const Tensor& rate, Update update) {
   std::vector<Tensor> gradients;  // keeps packed copies alive during the update
   const Tensor* first = nullptr;
   std::size_t count = 0;
@@ -74,6 +75,8 @@ void update_all(const char* name, const std::vector<ParameterGroup>& groups,
         for (const auto& [parameter, w] : group.parameters) {
           const std::size_t place = i++;
           if (!w.grad()) continue;
+          check(w.device() == rate.device(), name, ": parameter ", parameter, " is on ",
+                w.device().name(), ", the optimizer was made on ", rate.device().name());
           gradients.push_back(w.grad().packed());
           tensors.push_back(
               {.w = w.template data<T>(),
@@ -110,7 +113,7 @@ void Sgd::step() {
 }
 
 void Sgd::update(const Tensor& stopped) {
-  update_all("Sgd", groups_, state_, [&](auto& context, auto tensors) {
+  update_all("Sgd", groups_, state_, rate_, [&](auto& context, auto tensors) {
     kernels::sgd_update(context, tensors, rate_.data<double>(),
                         ops::data_or_null<std::int32_t>(stopped), options_.momentum,
                         options_.nesterov);
@@ -137,7 +140,7 @@ RmsProp::RmsProp(std::vector<ParameterGroup> groups, RmsPropOptions options)
 
 void RmsProp::step() {
   rate_.fill(learning_rate());
-  update_all("RmsProp", groups_, state_, [&](auto& context, auto tensors) {
+  update_all("RmsProp", groups_, state_, rate_, [&](auto& context, auto tensors) {
     kernels::rmsprop_update(context, tensors, rate_.data<double>(), nullptr, options_.decay,
                             options_.momentum, options_.epsilon);
   });

@@ -1,5 +1,5 @@
-// Optimizers: SGD with momentum, RMSProp, and averaging of parameters. step() never changes
-// gradients.
+// Optimizers: SGD with momentum, RMSProp, and averaging of parameters. They are made where the
+// parameters are: an update throws for a model moved since. step() never changes gradients.
 #pragma once
 
 #include <shatter/layers/module.h>

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <thread>
 
 #include <shatter/core/file.h>
 #include <shatter/experiments/harness/exit_code.h>
@@ -59,13 +58,12 @@ int launch(const ProgramInfo& program, int argc, const char* const* argv,
 }
 
 RunSettings run_settings(const Options& options, Device device) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   return {.runs = options.out / "runs",
           .keep = options.keep,
           .resume = options.resume,
           .checkpoint_every = options.checkpoint_every,
           .device = device,
-          .threads = options.threads > 0 ? options.threads : cores,
+          .threads = options.threads > 0 ? options.threads : usable_cores(),
           .progress = nullptr,
           .stop = [] { return Interrupt::signal() != 0; }};
 }
@@ -88,14 +86,17 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
 }
 
 void check_writable(const Options& options, const std::string& program) {
-  const fs::path folder = options.out / "reports" / program;
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!error && access(folder.c_str(), W_OK) != 0)
-    error = std::error_code(errno, std::generic_category());
-  if (error)
-    fail(ErrorKind::data, "--out ", options.out.string(), ": cannot write to ", folder.string(),
-         ": ", error.message());
+  const auto writable = [](const char* option, const fs::path& given, const fs::path& folder) {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (!error && access(folder.c_str(), W_OK) != 0)
+      error = std::error_code(errno, std::generic_category());
+    if (error)
+      fail(ErrorKind::data, option, " ", given.string(), ": cannot write to ", folder.string(),
+           ": ", error.message());
+  };
+  writable("--out", options.out, options.out / "reports" / program);
+  if (!options.keep.empty()) writable("--keep", options.keep, options.keep);
 }
 
 void write_reports(const Options& options, const std::string& program,
@@ -110,7 +111,12 @@ void write_reports(const Options& options, const std::string& program,
 std::string in_one(const std::vector<std::string>& tables, Format format) {
   const bool json = format == Format::json;
   std::string all;
-  for (const std::string& table : tables) all += (all.empty() ? "" : json ? "," : "\n") + table;
+  for (const std::string& table : tables) {
+    if (format == Format::csv && !all.empty())
+      all += table.substr(table.find('\n') + 1);
+    else
+      all += (all.empty() ? "" : json ? "," : "\n") + table;
+  }
   return json ? "[" + all + "]\n" : all;
 }
 

@@ -29,13 +29,14 @@ using DataSizes = std::map<std::string, std::pair<std::int64_t, std::int64_t>>;
 /// or where it is absent from the usual folder and --quick asks for little, which is said.
 DataSources open_data(const DataSizes& sizes, const Options& options, Progress& progress);
 
-/// Throws (data), before anything is computed, where nothing can be written below --out.
+/// Throws (data), before anything is computed, where nothing can be written below --out or
+/// to --keep.
 void check_writable(const Options& options, const std::string& program);
 /// reports/<program>/table.{md,csv,tex} below --out.
 void write_reports(const Options& options, const std::string& program,
                    const std::function<std::string(Format)>& render);
 
-/// Printed tables one after the other; of JSON, an array.
+/// Printed tables one after the other; of JSON an array, of CSV one table with one header.
 std::string in_one(const std::vector<std::string>& tables, Format format);
 
 /// A table of kept results, in the options' format.

@@ -41,6 +41,10 @@ json parsed(const std::string& option, const json& present, const std::string& w
                                                  : (present.is_number() && value.is_number()) ||
                                                        present.type() == value.type());
   check(fits, option, " ", word, ": not a value like ", present.dump());
+  for (const json& entry : value.is_array() ? value : json::array()) {
+    check(entry.is_number() && present.front().is_number(), option, " ", word,
+          ": not a value like ", present.dump());
+  }
   return present.is_number_float() ? json(value.get<double>()) : value;
 }
 
@@ -81,8 +85,9 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   number("--batch", "batch", options.batch);
   number("--learning-rate", "learning_rate", options.learning_rate);
   number("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
-  for (const auto& [key, value] : options.set) {
-    set_parameter(selected, "--set " + key + "=" + value, key, value);
+  for (const auto& [key, value] : options.set) set_parameter(selected, "--set " + key, key, value);
+  for (std::size_t i = 0; i < selected.rows.size(); ++i) {
+    if (selected.rows[i].check) selected.rows[i].check(selected.parameters[i]);
   }
   return selected;
 }
@@ -146,7 +151,8 @@ std::vector<PlannedMeasurement> make_plan(const MeasurementProgram& program,
     }
     const std::string mark =
         marks(row, selected.parameters[i], planned.source ? planned.source->name() : "");
-    const int seeds = row.seeded ? options.seeds.value_or(options.quick ? 1 : 3) : 1;
+    const bool less = options.quick && row.quick != row.full;
+    const int seeds = row.seeded ? options.seeds.value_or(less ? 1 : 3) : 1;
     for (int k = 0; k < seeds; ++k) {
       PlannedMeasurement run = planned;
       if (row.seeded) run.config["seed"] = options.seed + std::uint64_t(k);
@@ -297,7 +303,7 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
   const std::vector<MeasurementOutcome> outcomes = run_all(plan, settings, options.fail_fast);
   MeasurementTable table{
       .title = program.title, .rows = reports(selected, plan, outcomes), .footer = {}};
-  table.footer = footer(table.rows, command);
+  table.footer = footer(table.rows, {command});
   const auto text = [&](Format format) { return render(table, format); };
   std::cout << text(options.format) << std::flush;
   write_reports(options, program.info.name, text);
@@ -305,6 +311,17 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
 }
 
 }  // namespace
+
+void require_positive(const json& parameters, std::initializer_list<const char*> keys) {
+  for (const char* const key : keys) {
+    const json& value = parameters.at(key);
+    const json list = value.is_array() ? value : json{value};
+    const bool positive = std::all_of(list.begin(), list.end(), [](const json& entry) {
+      return entry.is_number() && entry.get<double>() > 0;
+    });
+    shatter::check(positive && !list.empty(), key, " ", value.dump(), ": must be positive");
+  }
+}
 
 int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv) {
   return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {

@@ -76,7 +76,7 @@ struct Need {
 
 struct MeasurementRow {
   std::string name;          ///< "mnist/pixels": what --rows matches
-  std::string title;         ///< as printed: "MNIST, pixels"
+  std::string title;         ///< as printed: "MNIST, pixels"; "n = {n}" shows a parameter
   std::string dataset = {};  ///< "mnist", "cifar10", or "" for none
   /// Everything that changes the numbers but data, seed, device and precision. The keys train_size
   /// and test_size, where present, cut the data; --set KEY=VALUE changes any. quick null: the row
@@ -87,6 +87,8 @@ struct MeasurementRow {
   std::string precision = "fp64";  ///< what it computes in
   std::vector<Quantity> quantities = {};
   std::function<Need(const nlohmann::json& parameters, Device device)> need = {};  ///< may be empty
+  /// Throws (usage), before anything is begun, for parameters that make no sense; may be empty.
+  std::function<void(const nlohmann::json& parameters)> check = {};
   /// Empty when stopped. Deterministic in parameters, seed and data, whatever the threads.
   std::function<std::optional<Measured>(const MeasurementContext&)> compute = {};
 };
@@ -96,6 +98,9 @@ struct MeasurementProgram {
   std::string title;
   std::vector<MeasurementRow> rows;
 };
+
+/// Throws (usage) unless each of these parameters is positive, or a list of positive numbers.
+void require_positive(const nlohmann::json& parameters, std::initializer_list<const char*> keys);
 
 /// Runs the program as its options say; the exit code. Results go to stdout, all else to stderr.
 /// Measurements run one after the other: --jobs and --checkpoint-every change nothing.

@@ -4,6 +4,7 @@
 #include <set>
 
 #include <shatter/experiments/harness/measurement_table.h>
+#include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/version.h>
 
 namespace shatter::experiments {
@@ -36,8 +37,8 @@ Key key(const MeasurementRow& row, const FinishedMeasurement& run) {
   return {1, where, all};
 }
 
-std::string command(const MeasurementProgram& program, const Key& key,
-                    const std::vector<MeasurementReport>& rows) {
+std::vector<std::string> commands(const MeasurementProgram& program, const Key& key,
+                                  const std::vector<MeasurementReport>& rows) {
   std::string line = program.info.name;
   const MeasurementReport& first = rows.front();
   if (key.kind == 2) line += " --quick";
@@ -46,27 +47,29 @@ std::string command(const MeasurementProgram& program, const Key& key,
     for (const std::string& word : changes(first.row, first.parameters))
       line += " --set '" + word + "'";
   }
-  int seeds = 0;
-  std::string names;
+  int most = 0;
   for (const MeasurementReport& report : rows) {
-    if (report.row.seeded) seeds = std::max(seeds, report.wanted);
-    names += (names.empty() ? "" : ",") + report.row.name;
+    if (report.row.seeded) most = std::max(most, report.wanted);
   }
-  if (seeds > 0) line += " --seeds " + std::to_string(seeds);
-  if (rows.size() < program.rows.size()) line += " --rows '" + names + "'";
-  return line;
-}
-
-std::string joined(const std::set<std::string>& words) {
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : "; ") + word;
-  return all;
+  RowsBySeeds names;
+  for (const MeasurementReport& report : rows) {
+    std::string& group = names[report.row.seeded ? report.wanted : most];
+    group += (group.empty() ? "" : ",") + report.row.name;
+  }
+  std::vector<std::string> lines;
+  for (const auto& [seeds, group] : names) {
+    lines.push_back(line);
+    if (seeds > 0) lines.back() += " --seeds " + std::to_string(seeds);
+    const bool all = names.size() == 1 && rows.size() == program.rows.size();
+    if (!all) lines.back() += " --rows '" + group + "'";
+  }
+  return lines;
 }
 
 }  // namespace
 
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,
-                                const std::string& command) {
+                                const std::vector<std::string>& commands) {
   std::vector<Origin> origins;
   std::set<std::string> precisions;
   for (const MeasurementReport& report : rows) {
@@ -77,7 +80,7 @@ std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,
     origins.push_back(
         {.commit = build_info().commit, .device = "-", .data = "-", .provenance = {}});
   }
-  return footer(origins, joined(precisions), command);
+  return footer(origins, joined(precisions, "; "), commands);
 }
 
 std::vector<MeasurementTable> kept_tables(const MeasurementProgram& program,
@@ -107,7 +110,7 @@ std::vector<MeasurementTable> kept_tables(const MeasurementProgram& program,
     const std::string& mark = table.rows.front().mark;
     table.title += mark.empty() ? ", full size" : ", " + mark;
     if (!group.changes.empty()) table.title += " (" + group.changes + ")";
-    table.footer = footer(table.rows, command(program, group, table.rows));
+    table.footer = footer(table.rows, commands(program, group, table.rows));
     tables.push_back(std::move(table));
   }
   return tables;

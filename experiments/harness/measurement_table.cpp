@@ -43,10 +43,10 @@ bool uncertain(const Sample& sample, const Interval& range) {
   return std::isfinite(bound) && std::abs(sample.mean - bound) < sample.half_width;
 }
 
-double mean_seconds(const MeasurementReport& report) {
-  double sum = 0;
-  for (const FinishedMeasurement& run : report.runs) sum += run.seconds;
-  return report.runs.empty() ? 0 : sum / static_cast<double>(report.runs.size());
+double median_seconds(const MeasurementReport& report) {
+  std::vector<double> seconds;
+  for (const FinishedMeasurement& run : report.runs) seconds.push_back(run.seconds);
+  return median(std::move(seconds));
 }
 
 std::string signed_printed(const Quantity& quantity, double value) {
@@ -66,14 +66,26 @@ std::string seeds_text(const MeasurementReport& report) {
          (done < report.wanted ? " of " + std::to_string(report.wanted) : "");
 }
 
-/// With what differs from full size.
+/// "key=value" where that is not the row's at full size, else "".
+std::string change(const MeasurementRow& row, const std::string& key, const json& value) {
+  if (row.full.contains(key) && row.full[key] == value) return "";
+  return key + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+/// With the parameters it names, "n = {n}", filled in, and what else differs from full size.
 std::string title_of(const MeasurementReport& report) {
-  if (report.parameters == report.row.quick) return report.row.title;
-  std::string words;
-  for (const std::string& word : changes(report.row, report.parameters)) {
-    words += (words.empty() ? " (" : ", ") + word;
+  std::string title = report.row.title, words;
+  for (const auto& [key, value] : report.parameters.items()) {
+    const std::string name = "{" + key + "}";
+    if (const std::size_t at = title.find(name); at != std::string::npos) {
+      title.replace(at, name.size(),
+                    value.is_number_integer() ? grouped(value.get<std::int64_t>()) : value.dump());
+    } else if (const std::string word = change(report.row, key, value); !word.empty()) {
+      words += (words.empty() ? " (" : ", ") + word;
+    }
   }
-  return report.row.title + (words.empty() ? "" : words + ")");
+  if (report.parameters == report.row.quick) return title;
+  return title + (words.empty() ? "" : words + ")");
 }
 
 TextTable text_table(const MeasurementTable& table, const char* plus_minus) {
@@ -91,28 +103,29 @@ TextTable text_table(const MeasurementTable& table, const char* plus_minus) {
            difference(report, quantity, sample),
            range_text(quantity, report.mark.empty() ? quantity.accepted : quantity.quick),
            report.judgement(quantity).text, seeds_text(report),
-           report.runs.empty() ? "-" : duration(mean_seconds(report))});
+           report.runs.empty() ? "-" : duration(median_seconds(report))});
     }
   }
   return text;
 }
 
 TextTable csv_table(const MeasurementTable& table) {
-  TextTable text{.title = {},
-                 .columns = {"row", "quantity", "mark", "mean", "deviation", "half_width_95", "n",
-                             "paper", "accepted_low", "accepted_high", "judgement", "seconds"},
-                 .rows = {},
-                 .footer = {}};
+  TextTable text{
+      .title = {},
+      .columns = {"table", "row", "quantity", "mark", "mean", "deviation", "half_width_95", "n",
+                  "paper", "accepted_low", "accepted_high", "judgement", "seconds"},
+      .rows = {},
+      .footer = {}};
   const auto plain = [](double value) { return std::isfinite(value) ? json(value).dump() : ""; };
   for (const MeasurementReport& report : table.rows) {
     for (const Quantity& quantity : report.row.quantities) {
       const Sample sample = report.sample(quantity);
       const auto& range = report.mark.empty() ? quantity.accepted : quantity.quick;
-      text.rows.push_back({report.row.name, quantity.name, report.mark, plain(sample.mean),
-                           plain(sample.deviation), plain(sample.half_width),
+      text.rows.push_back({table.title, report.row.name, quantity.name, report.mark,
+                           plain(sample.mean), plain(sample.deviation), plain(sample.half_width),
                            std::to_string(sample.n), quantity.paper ? plain(*quantity.paper) : "",
                            range ? plain(range->low) : "", range ? plain(range->high) : "",
-                           report.judgement(quantity).text, plain(mean_seconds(report))});
+                           report.judgement(quantity).text, plain(median_seconds(report))});
     }
   }
   return text;
@@ -127,11 +140,17 @@ json range_json(const std::optional<Interval>& range) {
 }
 
 json report_json(const MeasurementReport& report) {
-  json row = {{"row", report.row.name},        {"title", report.row.title},
-              {"mark", report.mark},           {"parameters", report.parameters},
-              {"accepted", report.accepted()}, {"seeds_wanted", report.wanted},
-              {"notes", report.notes},         {"seconds", mean_seconds(report)},
-              {"quantities", json::array()},   {"runs", json::array()}};
+  json row = {{"row", report.row.name},
+              {"title", title_of(report)},
+              {"mark", report.mark},
+              {"parameters", report.parameters},
+              {"accepted", report.accepted()},
+              {"seeds_wanted", report.wanted},
+              {"notes", report.notes},
+              {"diverged", report.diverged},
+              {"seconds", median_seconds(report)},
+              {"quantities", json::array()},
+              {"runs", json::array()}};
   for (const Quantity& quantity : report.row.quantities) {
     const Sample sample = report.sample(quantity);
     const Judgement judgement = report.judgement(quantity);
@@ -200,8 +219,7 @@ json compact_measurement(const std::filesystem::path& run_folder) {
 std::vector<std::string> changes(const MeasurementRow& row, const json& parameters) {
   std::vector<std::string> words;
   for (const auto& [key, value] : parameters.items()) {
-    if (row.full.contains(key) && row.full[key] == value) continue;
-    words.push_back(key + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+    if (std::string word = change(row, key, value); !word.empty()) words.push_back(word);
   }
   return words;
 }
@@ -255,19 +273,25 @@ int MeasurementReport::censored(const Quantity& quantity) const {
 }
 
 Judgement MeasurementReport::judgement(const Quantity& quantity) const {
+  const std::string prefix = mark.empty() ? "" : mark + ": ";
+  const int never = censored(quantity);
   std::string missing;
   for (const std::string& note : notes) missing += note + "; ";
-  if (const int never = censored(quantity)) missing += std::to_string(never) + " censored; ";
-  if (runs.empty()) {
-    const std::string why = missing.empty() ? "not run" : missing.substr(0, missing.size() - 2);
-    return {(mark.empty() ? "" : mark + ": ") + why, false};
-  }
+  if (diverged > 0) missing += std::to_string(diverged) + " diverged; ";
+  if (never > 0) missing += std::to_string(never) + " censored; ";
   Judgement result = judge(quantity, sample(quantity), mark, row.seeded);
-  result.accepted = result.accepted && censored(quantity) == 0;
-  const std::string prefix = mark.empty() ? "" : mark + ": ";
-  if (missing.empty()) return result;
   std::string rest = result.text.substr(result.text.starts_with(prefix) ? prefix.size() : 0);
-  if (rest == "-" || rest == mark || censored(quantity) > 0) rest.clear();
+  if (diverged > 0) {
+    const bool few = runs.size() + static_cast<std::size_t>(diverged) < 3;
+    rest = mark.empty() && quantity.accepted ? few ? "inconclusive" : "not reproduced" : "";
+  } else if (runs.empty()) {
+    rest = missing.empty() ? "not run" : "";
+  } else if (missing.empty()) {
+    return result;
+  } else if (never > 0 || rest == "-" || rest == mark) {
+    rest.clear();
+  }
+  result.accepted = result.accepted && never == 0 && diverged == 0 && !runs.empty();
   result.text = prefix + missing + rest;
   if (rest.empty()) result.text.resize(result.text.size() - 2);
   return result;
@@ -295,16 +319,18 @@ std::string render(const MeasurementTable& table, Format format) {
 }
 
 bool accepted(const MeasurementTable& table, Progress& progress) {
-  bool all = true;
+  bool all = true, any = false;
   for (const MeasurementReport& report : table.rows) {
     for (const Quantity& quantity : report.row.quantities) {
+      any = any || (report.mark.empty() ? quantity.accepted : quantity.quick);
       const Judgement judgement = report.judgement(quantity);
       if (judgement.accepted) continue;
       progress.say("check: " + report.row.name + ": " + quantity.title + ": " + judgement.text);
     }
     all = all && report.accepted();
   }
-  return all;
+  if (!any) progress.say("check: nothing here has an accepted range");
+  return all && any;
 }
 
 }  // namespace shatter::experiments

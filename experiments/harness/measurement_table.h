@@ -49,12 +49,15 @@ struct MeasurementReport {
   std::string mark;
   std::vector<FinishedMeasurement> runs;  ///< finished, one for each seed
   std::vector<std::string> notes;         ///< why others are not: "failed", "not finished"
+  int diverged = 0;                       ///< training runs that did, among those it is read off
   int wanted = 1;
 
   /// Of one quantity over the runs that have it.
   Sample sample(const Quantity& quantity) const;
   /// Runs without a finite value of it: those never came to it, and no verdict is given.
   int censored(const Quantity& quantity) const;
+  /// judge() of the runs; where any diverged, not reproduced (inconclusive below three). What is
+  /// missing comes first.
   Judgement judgement(const Quantity& quantity) const;
   /// Complete, and every quantity is.
   bool accepted() const;
@@ -66,12 +69,12 @@ struct MeasurementTable {
   std::vector<std::string> footer;
 };
 std::string render(const MeasurementTable& table, Format format);
-/// Whether every row is accepted; those that are not are said.
+/// Whether every row is accepted, and any quantity has a range to be in; what is not is said.
 bool accepted(const MeasurementTable& table, Progress& progress);
 
-/// Commit, device, precision, data and command of the rows' runs.
+/// Commit, device, precision, data and commands of the rows' runs.
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,
-                                const std::string& command);
+                                const std::vector<std::string>& commands);
 
 /// One table for each kind of size, data and device among the program's results, full-size ones
 /// first; those of rows it no longer has are passed over.

@@ -21,7 +21,7 @@ std::string precision_text(const CellConfig& config) {
 }
 
 std::vector<std::string> footer(const std::vector<Origin>& results, const std::string& precision,
-                                const std::string& command) {
+                                const std::vector<std::string>& commands) {
   std::set<std::string> commits, devices, sources, provenances;
   for (const Origin& result : results) {
     commits.insert(result.commit);
@@ -38,7 +38,11 @@ std::vector<std::string> footer(const std::vector<Origin>& results, const std::s
     std::replace(line.begin(), line.end(), '\n', ' ');
     lines.push_back("provenance: \"" + line + "\"");
   }
-  lines.push_back("repeat: `" + command + "`");
+  std::string repeat;
+  for (const std::string& command : commands) {
+    repeat += (repeat.empty() ? "repeat: `" : ", `") + command + "`";
+  }
+  lines.push_back(repeat);
   return lines;
 }
 

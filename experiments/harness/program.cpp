@@ -97,7 +97,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
                        .data = plan.base.front().dataset.name,
                        .provenance = plan.cells.front().cell.provenance});
   }
-  table.footer = footer(origins, precision_text(plan.base.front()), command);
+  table.footer = footer(origins, precision_text(plan.base.front()), {command});
   return table;
 }
 

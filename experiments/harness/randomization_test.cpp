@@ -8,6 +8,7 @@
 #include <shatter/experiments/harness/data_source.h>
 #include <shatter/experiments/harness/sweep.h>
 #include <shatter/kernels/context.h>
+#include <shatter/optim/optimizer.h>
 
 namespace shatter::experiments {
 namespace {
@@ -37,6 +38,14 @@ DataConfig describe(const data::TrainTest& data) {
                       {"test images", checksum(data.test.images)},
                       {"test labels", checksum(data.test.labels)}};
   return config;
+}
+
+/// Tells models apart that are called the same, so that stored runs of one are not taken for those
+/// of another: a hash of their layers' descriptions, parameters and buffers.
+std::string structure(Module model, const Shape& input) {
+  std::string text = summarize(model, input).str();
+  for (const auto& [name, tensor] : named_state(model)) text += name + " " + tensor.str() + "\n";
+  return hash8(text);
 }
 
 /// A folder that is removed again when the caller gave none.
@@ -71,7 +80,8 @@ void throw_unless_finished(const std::vector<Outcome>& outcomes, const std::vect
   }
 }
 
-RandomizationSetting summary(const RowReport& report, const MeasurementReport& reading) {
+RandomizationSetting summary(const RowReport& report, const MeasurementReport& own,
+                             const MeasurementReport& against_true) {
   RandomizationSetting setting{.corruption = report.config.corruption,
                                .probability = report.config.corruption_probability,
                                .runs = report.cells,
@@ -82,10 +92,8 @@ RandomizationSetting summary(const RowReport& report, const MeasurementReport& r
   const bool labels = setting.corruption == Corruption::partial_labels ||
                       setting.corruption == Corruption::random_labels;
   if (!labels) setting.probability = 0;
-  for (const Quantity& quantity : reading.row.quantities) {
-    if (quantity.name == "steps_to_fit") setting.time_to_fit = reading.sample(quantity);
-    if (quantity.name == "relative_time") setting.relative_time = reading.sample(quantity);
-  }
+  setting.time_to_fit = own.sample(own.row.quantities.at(2));
+  setting.relative_time = against_true.sample(against_true.row.quantities.at(0));
   return setting;
 }
 
@@ -127,22 +135,32 @@ std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double
   const std::string first = rows.front().name;
   std::vector<Reading> readings;
   for (const Row& row : rows) {
-    const std::string name = row.name;
+    const std::string name = row.name, title = row.model + ", " + setting_name(row.full);
+    const auto time_of = [fitted](const FinishedCell& cell) {
+      return first_step(cell, "train_accuracy", fitted, true);
+    };
+    const Interval fits{100 * fitted, 100};
+    readings.push_back({.title = title,
+                        .needs = {name},
+                        .quantities = {{.name = "train_accuracy",
+                                        .title = "training accuracy, %",
+                                        .accepted = fits,
+                                        .quick = fits},
+                                       {.name = "test_accuracy", .title = "test accuracy, %"},
+                                       {.name = "steps_to_fit", .title = steps, .format = "%.0f"}},
+                        .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
+                          const FinishedCell& cell = *runs.at(name);
+                          return {{"train_accuracy", 100 * cell.result.train.accuracy()},
+                                  {"test_accuracy", 100 * cell.result.test.accuracy()},
+                                  {"steps_to_fit", time_of(cell)}};
+                        }});
     readings.push_back(
-        {.title = row.model + ", " + setting_name(row.full),
+        {.title = title,
          .needs = {name, first},
-         .quantities = {{.name = "train_accuracy", .title = "training accuracy, %"},
-                        {.name = "test_accuracy", .title = "test accuracy, %"},
-                        {.name = "steps_to_fit", .title = steps, .format = "%.0f"},
-                        {.name = "relative_time", .title = steps + ", relative to true labels"}},
-         .numbers = [name, first, fitted](const SeedRuns& runs) -> std::map<std::string, double> {
-           const FinishedCell &cell = *runs.at(name), &on_true = *runs.at(first);
-           const double time = first_step(cell, "train_accuracy", fitted, true);
-           return {{"train_accuracy", 100 * cell.result.train.accuracy()},
-                   {"test_accuracy", 100 * cell.result.test.accuracy()},
-                   {"steps_to_fit", time},
-                   {"relative_time",
-                    relative_time(time, first_step(on_true, "train_accuracy", fitted, true))}};
+         .quantities = {{.name = "relative_time", .title = steps + ", relative to true labels"}},
+         .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
+           return {
+               {"relative_time", relative_time(time_of(*runs.at(name)), time_of(*runs.at(first)))}};
          }});
   }
   return readings;
@@ -152,10 +170,13 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
                                        const data::TrainTest& data,
                                        const RandomizationOptions& options) {
   check(options.seeds >= 1, "randomization_test: ", options.seeds, " seeds");
+  check(options.fitted > 0 && options.fitted <= 1, "randomization_test: fitted ", options.fitted,
+        ", expected a share in (0, 1]");
   data::check_dataset("randomization_test", data.train);
   data::check_dataset("randomization_test", data.test);
   CellConfig training = options.training;
-  training.model = options.name;
+  const Shape image{1, training.crop, training.crop, data.train.images.dim(3)};
+  training.model = options.name + "-" + structure(model(), image);
   training.dataset = describe(data);
   training.device = options.device.is_cpu() ? "cpu" : "cuda";
   const std::vector<Row> rows =
@@ -169,7 +190,7 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
       config.seed = config.corruption_seed = options.first_seed + std::uint64_t(k);
       const auto task = [&](const CellConfig& c) {
         TrainingTask made{.model = model(), .decayed = {}, .data = source.load(c, options.device)};
-        if (c.weight_decay > 0) made.decayed = named_parameters(made.model);
+        if (c.weight_decay > 0) made.decayed = optim::decay_weights(made.model, 1)[0].parameters;
         return made;
       };
       cells.push_back(
@@ -200,7 +221,8 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
   RandomizationResult result{.settings = {},
                              .table = read(randomization_readings(rows, options.fitted), table)};
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    result.settings.push_back(summary(table.rows[i], result.table.rows[i]));
+    const auto& readings = result.table.rows;  // two of each row
+    result.settings.push_back(summary(table.rows[i], readings[2 * i], readings[2 * i + 1]));
   }
   return result;
 }

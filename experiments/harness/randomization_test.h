@@ -18,12 +18,15 @@ struct RandomizationOptions {
   /// Shares of corrupted labels between 0 (true labels) and 1 (random labels), which always run.
   std::vector<double> levels = {0.2, 0.4, 0.6, 0.8};
   bool pixels = true;  ///< also shuffled pixels, random pixels, Gaussian
-  /// Everything but model, data, corruption and seeds is used.
+  /// Everything but model, data, corruption and seeds is used; weight decay falls on parameters of
+  /// two and more dimensions.
   CellConfig training = {};
   int seeds = 1;
   std::uint64_t first_seed = 1;
   double fitted = 0.99;  ///< training accuracy whose first step is the time to fit
-  /// runs/ lie here, and an interrupted test goes on from them; empty: nothing is stored.
+  /// runs/ lie here, and an interrupted test goes on from them; empty: nothing is stored. Runs of
+  /// models that differ in layers or parameters are told apart, those that differ in what a plain
+  /// function computes only by `name`.
   std::filesystem::path out = {};
   Device device{};
   Progress* progress = nullptr;

@@ -59,19 +59,17 @@ MeasurementReport report_of(const Reading& reading,
                            .runs = {},
                            .notes = {},
                            .wanted = 0};
-  int diverged = 0;
-  for (const std::string& name : reading.needs) {
+  for (const std::string& name : std::set(reading.needs.begin(), reading.needs.end())) {
     const RowReport& row = *rows.at(name);
     if (!row.mark.empty()) report.mark = row.mark;
     report.wanted = std::max(report.wanted, row.wanted);
-    diverged += row.diverged;
+    report.diverged += row.diverged;
     for (const std::string& note : row.notes) {
       if (std::find(report.notes.begin(), report.notes.end(), note) == report.notes.end()) {
         report.notes.push_back(note);
       }
     }
   }
-  if (diverged > 0) report.notes.push_back(std::to_string(diverged) + " diverged");
   for (const auto& [seed, runs] : by_seed(reading.needs, rows)) {
     FinishedMeasurement run{.config = {{"seed", seed}}, .measured = {}, .origin = {}};
     for (const auto& [name, value] : reading.numbers(runs)) run.measured.numbers[name] = value;

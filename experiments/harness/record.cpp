@@ -1,6 +1,7 @@
 // JSON of epochs and results.
 #include <shatter/experiments/harness/record.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include <shatter/kernels/error.h>
@@ -20,7 +21,8 @@ json evaluation_json(const Evaluation& evaluation) {
 
 Evaluation evaluation(const json& source) {
   return {source.at("correct").get<std::int64_t>(), source.at("size").get<std::int64_t>(),
-          source.at("loss").is_null() ? 0 : source.at("loss").get<double>()};
+          source.at("loss").is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                      : source.at("loss").get<double>()};
 }
 
 }  // namespace
@@ -38,29 +40,6 @@ json to_json(const EpochRecord& record) {
   if (record.held_out) line["held_out"] = evaluation_json(*record.held_out);
   for (const auto& [name, value] : record.probes) line["probes"][name] = value;
   return line;
-}
-
-EpochRecord epoch_record(const json& source) {
-  EpochRecord record;
-  source.at("epoch").get_to(record.epoch);
-  source.at("step").get_to(record.step);
-  source.at("loss").get_to(record.loss);
-  source.at("accuracy").get_to(record.accuracy);
-  source.at("learning_rate").get_to(record.learning_rate);
-  if (source.contains("clean_accuracy"))
-    record.clean_accuracy = source["clean_accuracy"].get<double>();
-  if (source.contains("corrupted_accuracy")) {
-    record.corrupted_accuracy = source["corrupted_accuracy"].get<double>();
-  }
-  if (source.contains("train")) record.train = evaluation(source["train"]);
-  if (source.contains("test")) record.test = evaluation(source["test"]);
-  if (source.contains("held_out")) record.held_out = evaluation(source["held_out"]);
-  if (source.contains("probes")) {
-    for (const auto& [name, value] : source["probes"].items()) {
-      record.probes.emplace_back(name, value.get<double>());
-    }
-  }
-  return record;
 }
 
 json to_json(const RunResult& result) {

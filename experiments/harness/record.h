@@ -42,7 +42,6 @@ struct RunResult {
 };
 
 nlohmann::json to_json(const EpochRecord& record);
-EpochRecord epoch_record(const nlohmann::json& json);
 nlohmann::json to_json(const RunResult& result);
 /// Throws (data) naming `where`.
 RunResult run_result(const nlohmann::json& json, const std::string& where);

@@ -45,27 +45,27 @@ Key key(const Row& row, const CellConfig& config) {
                  ", test " + std::to_string(config.dataset.test_size) + rate};
 }
 
+/// What repeats runs like `config` of rows like `row`, but for --seeds and --rows.
 std::string command(const TableProgram& program, const std::string& mark, const Row& row,
-                    const CellConfig& config, std::size_t seeds, const std::string& rows) {
+                    const CellConfig& config) {
   std::string line = program.info.name;
-  if (mark.starts_with("quick")) line += " --quick";
+  const bool quick = mark.starts_with("quick");
+  const CellConfig& usual = quick ? row.quick : row.full;
+  if (quick) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
-  if (mark.starts_with("reduced") || mark.starts_with("changed")) {
-    const auto add = [&](const char* option, auto value, auto usual) {
-      if (value != usual) line += std::string(" ") + option + " " + nlohmann::json(value).dump();
-    };
-    add("--train-size", config.dataset.train_size, row.full.dataset.train_size);
-    add("--test-size", config.dataset.test_size, row.full.dataset.test_size);
-    add("--epochs", config.epochs, row.full.epochs);
-    add("--evaluate-every", config.evaluate_every, row.full.evaluate_every);
-    add("--batch", config.batch, row.full.batch);
-    add("--learning-rate", config.learning_rate, row.full.learning_rate);
-    add("--learning-rate-decay", config.learning_rate_decay, row.full.learning_rate_decay);
-  }
+  const auto add = [&](const char* option, auto value, auto own) {
+    if (value != own) line += std::string(" ") + option + " " + nlohmann::json(value).dump();
+  };
+  add("--train-size", config.dataset.train_size, usual.dataset.train_size);
+  add("--test-size", config.dataset.test_size, usual.dataset.test_size);
+  add("--epochs", config.epochs, usual.epochs);
+  add("--evaluate-every", config.evaluate_every, usual.evaluate_every);
+  add("--batch", config.batch, usual.batch);
+  add("--learning-rate", config.learning_rate, usual.learning_rate);
+  add("--learning-rate-decay", config.learning_rate_decay, usual.learning_rate_decay);
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";
-  line += " --device " + config.device + " --seeds " + std::to_string(seeds);
-  return rows.empty() ? line : line + " --rows '" + rows + "'";
+  return line + " --device " + config.device;
 }
 
 Table make_table(const TableProgram& program, const std::vector<const FinishedCell*>& group,
@@ -74,8 +74,7 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
               .rows = {},
               .footer = {}};
   std::vector<Origin> all;
-  std::string rows;
-  std::size_t seeds = 0;
+  RowsBySeeds names;
   for (const Row& row : program.rows) {
     std::vector<FinishedCell> cells;
     for (const FinishedCell* cell : group) {
@@ -86,17 +85,19 @@ Table make_table(const TableProgram& program, const std::vector<const FinishedCe
       return a.config.seed < b.config.seed;
     });
     for (const FinishedCell& cell : cells) all.push_back(origin(cell));
-    seeds = std::max(seeds, cells.size());
-    rows += (rows.empty() ? "" : ",") + row.name;
     const int n = static_cast<int>(cells.size());
+    names[n] += (names[n].empty() ? "" : ",") + row.name;
     const CellConfig config = cells.front().config;
     table.rows.push_back(make_report(row, config, std::move(cells), {}, n));
   }
-  const bool every = table.rows.size() == program.rows.size();
+  const bool every = names.size() == 1 && table.rows.size() == program.rows.size();
   const CellConfig& config = table.rows.front().config;
-  table.footer =
-      footer(all, precision_text(config),
-             command(program, mark, table.rows.front().row, config, seeds, every ? "" : rows));
+  std::vector<std::string> commands;
+  for (const auto& [seeds, rows] : names) {
+    commands.push_back(command(program, mark, table.rows.front().row, config) + " --seeds " +
+                       std::to_string(seeds) + (every ? "" : " --rows '" + rows + "'"));
+  }
+  table.footer = footer(all, precision_text(config), commands);
   return table;
 }
 

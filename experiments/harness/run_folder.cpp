@@ -86,11 +86,12 @@ bool RunFolder::has_result() const {
 }
 
 void RunFolder::start_over() {
-  for (const char* name : {"result.json", "timing.json", "checkpoint.safetensors", "plans.json",
-                           "model.safetensors", "metrics.jsonl", "env.json"}) {
-    fs::remove(path_ / name);
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    const fs::path name = entry.path().filename();
+    if (name != "config.json" && name != "lock") old.push_back(entry.path());
   }
-  fs::remove_all(work_path());
+  for (const fs::path& path : old) fs::remove_all(path);
 }
 
 void RunFolder::add_session(const json& session) {

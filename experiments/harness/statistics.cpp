@@ -1,6 +1,7 @@
 // Means, t-intervals and binomial intervals.
 #include <shatter/experiments/harness/statistics.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -54,6 +55,13 @@ double student_t_quantile(double probability, double freedom) {
     (student_t_cdf(middle, freedom) < probability ? low : high) = middle;
   }
   return high;
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 Sample summarize(const std::vector<double>& values) {

@@ -14,6 +14,8 @@ struct Sample {
   double half_width = 0;  ///< of the 95 % t-interval of the mean; NaN below two values
 };
 Sample summarize(const std::vector<double>& values);
+/// Of an even number of values the mean of the middle two; 0 of none.
+double median(std::vector<double> values);
 
 /// P(T <= t) for Student's t with `freedom` degrees of freedom (> 0, not necessarily whole).
 double student_t_cdf(double t, double freedom);

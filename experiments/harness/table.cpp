@@ -191,11 +191,11 @@ RowReport make_report(const Row& row, const CellConfig& config, std::vector<Fini
                    .train = {},
                    .test = {},
                    .check = {}};
-  std::vector<double> train, test;
+  std::vector<double> train, test, seconds;
   for (const FinishedCell& cell : report.cells) {
     const double share = 1.0 / static_cast<double>(report.cells.size());
     report.epochs += share * static_cast<double>(cell.result.epochs);
-    report.seconds += share * cell.seconds;
+    seconds.push_back(cell.seconds);
     if (cell.result.diverged) {
       ++report.diverged;
       continue;
@@ -203,6 +203,7 @@ RowReport make_report(const Row& row, const CellConfig& config, std::vector<Fini
     train.push_back(100 * cell.result.train.accuracy());
     test.push_back(100 * cell.result.test.accuracy());
   }
+  report.seconds = median(std::move(seconds));
   report.train = summarize(train);
   report.test = summarize(test);
   report.verdict = verdict(report.train, report.test, report.diverged, row.paper);

@@ -35,7 +35,8 @@ struct RowReport {
 
   Sample train, test;  ///< percent
   int diverged = 0;
-  double epochs = 0, seconds = 0;  ///< means
+  double epochs = 0;   ///< mean
+  double seconds = 0;  ///< median
   Verdict verdict = Verdict::inconclusive;
   OwnCheck check;
 

@@ -21,7 +21,8 @@ constexpr std::int64_t evaluation_batch = 256;
 constexpr std::int64_t steps_at_once = 16;
 /// The most steps given to the device before it is waited for.
 constexpr std::int64_t most_steps = 512;
-constexpr double worth_evaluating = 0.95;
+/// The running accuracy from which on the training set is evaluated after an epoch.
+constexpr double worth_evaluating = 0.8;
 
 std::vector<optim::ParameterGroup> groups(Module model, std::vector<NamedTensor> decayed,
                                           double weight_decay) {
@@ -63,6 +64,12 @@ const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
             config.dataset.train_size > 0,
         "Trainer: batch ", config.batch, ", ", config.epochs, " epochs, evaluated every ",
         config.evaluate_every, ", ", config.dataset.train_size, " images; all must be positive");
+  check(std::isfinite(config.learning_rate) && config.learning_rate > 0 &&
+            std::isfinite(config.learning_rate_decay) && config.learning_rate_decay > 0 &&
+            config.momentum >= 0 && config.momentum < 1 && config.weight_decay >= 0,
+        "Trainer: learning rate ", config.learning_rate, ", its decay ", config.learning_rate_decay,
+        ", momentum ", config.momentum, ", weight decay ", config.weight_decay,
+        "; expected positive rates, momentum in [0, 1), a weight decay of at least 0");
   return config;
 }
 
@@ -72,13 +79,37 @@ void check_precision(Device device, const std::string& precision) {
         "; it has ", joined(known));
 }
 
-/// In float32, whatever the precision of the model's activations. What the kernels of this thread's
-/// context may do is set for each step anew, as other trainers may share it.
+/// Lets the kernels of this thread's context do what the precision allows while it lives.
+class Allowed {
+ public:
+  Allowed(Device device, const std::string& precision)
+      : device_(device), before_(set(precision == "fp32-winograd", precision != "fp32")) {}
+  ~Allowed() { set(before_, before_); }
+  Allowed(const Allowed&) = delete;
+  Allowed& operator=(const Allowed&) = delete;
+
+ private:
+  /// Of the two that of the device; what it was before.
+  bool set(bool winograd, bool tf32) const {
+    return on(device_, [&](auto& context) {
+      if constexpr (std::is_same_v<decltype(context), CpuContext&>) {
+        const bool before = context.winograd();
+        context.set_winograd(winograd);
+        return before;
+      } else {
+        const bool before = context.tf32();
+        context.set_tf32(tf32);
+        return before;
+      }
+    });
+  }
+
+  Device device_;
+  bool before_;
+};
+
+/// In float32, whatever the precision of the model's activations.
 Tensor logits_of(Module& model, const Tensor& x, const std::string& precision) {
-  if (x.device().is_cpu())
-    cpu_context().set_winograd(precision == "fp32-winograd");
-  else if constexpr (built_with_cuda)
-    cuda_context(x.device().index()).set_tf32(precision != "fp32");
   if (precision != "bf16") return model(x);
   return model(x.to(DType::bfloat16)).to(DType::float32);
 }
@@ -185,6 +216,7 @@ void Trainer::draw_next_order() {
 }
 
 void Trainer::give_step(std::int64_t size) {
+  const Allowed allowed(data_.train.images.device(), config_.precision);
   const data::Batch batch = data::empty_batch(data_.train, input_, size);
   data::fill_batch(data_.train, record_.order(), record_.position(), input_, seeds_.augment,
                    batch.x, batch.y);
@@ -247,6 +279,7 @@ Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
 
 void Trainer::Evaluator::batch(std::int64_t size) {
   const NoGrad guard;
+  const Allowed allowed(dataset_.images.device(), precision_);
   set_training(model_, false);
   const data::Batch batch = data::empty_batch(dataset_, input_, size);
   data::fill_batch(dataset_, record_.order(), record_.position(), input_, 0, batch.x, batch.y);
@@ -295,6 +328,7 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
   }
   if (due) {
     const NoGrad guard;
+    set_training(model_, false);
     for (const Probe& probe : probes_) {
       record.probes.emplace_back(probe.name, probe.measure(model_, data_));
     }

@@ -11,9 +11,12 @@ namespace {
 Sequential conv_module(bool batch_norm, std::int64_t in, std::int64_t out, std::int64_t kernel,
                        std::int64_t stride) {
   Sequential module;
-  module.add(
-      "conv",
-      Conv2d({.in = in, .out = out, .kernel = kernel, .stride = stride, .bias = !batch_norm}));
+  module.add("conv", Conv2d({.in = in,
+                             .out = out,
+                             .kernel = kernel,
+                             .stride = stride,
+                             .padding = same,
+                             .bias = !batch_norm}));
   if (batch_norm) {
     module.add("bn", BatchNorm2d({.channels = out, .scale = false, .relu = true}));
   } else {
@@ -54,6 +57,7 @@ Sequential small_alexnet(std::int64_t classes, ImageSize image) {
     return Conv2d({.in = in,
                    .out = 64,
                    .kernel = 5,
+                   .padding = same,
                    .weight_init = init::truncated_normal(0.05),
                    .bias_init = init::constant(bias)});
   };
@@ -77,11 +81,10 @@ Sequential small_alexnet(std::int64_t classes, ImageSize image) {
 Sequential lenet(std::int64_t classes, ImageSize image) {
   check(image.h >= 16 && image.w >= 16, "lenet: images of ", image.h, " x ", image.w,
         " pixels, at least 16 x 16 are needed");
-  const MaxPool2d pool({.window = 2, .stride = 2, .padding = Padding{}});
+  const MaxPool2d pool({.window = 2, .stride = 2});
   const std::int64_t h = ((image.h - 4) / 2 - 4) / 2, w = ((image.w - 4) / 2 - 4) / 2;
-  Sequential model(Conv2d({.in = image.c, .out = 20, .kernel = 5, .padding = Padding{}}), pool,
-                   Conv2d({.in = 20, .out = 50, .kernel = 5, .padding = Padding{}}), pool,
-                   Flatten());
+  Sequential model(Conv2d({.in = image.c, .out = 20, .kernel = 5}), pool,
+                   Conv2d({.in = 20, .out = 50, .kernel = 5}), pool, Flatten());
   return model.add("5", Linear({.in = h * w * 50, .out = 500, .relu = true}))
       .add("7", Linear({.in = 500, .out = classes}));
 }

@@ -29,13 +29,6 @@ struct InsideBody {
   ~InsideBody() { inside_body = false; }
 };
 
-int usable_cores() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
-  const unsigned count = std::thread::hardware_concurrency();
-  return count ? static_cast<int>(count) : 1;
-}
-
 inline void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -129,6 +122,13 @@ struct CpuContext::Impl {
   }
 };
 
+int usable_cores() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+  const unsigned count = std::thread::hardware_concurrency();
+  return count ? static_cast<int>(count) : 1;
+}
+
 CpuContext::CpuContext(int threads) : impl_(std::make_unique<Impl>()) {
   check(threads >= 0, "CpuContext: ", threads, " threads; give 0 (all usable cores) or more");
   kernels::instruction_set();  // before any kernel calls oneDNN
@@ -136,7 +136,10 @@ CpuContext::CpuContext(int threads) : impl_(std::make_unique<Impl>()) {
   impl_->workers.reserve(static_cast<std::size_t>(impl_->threads - 1));
   try {
     for (int i = 1; i < impl_->threads; ++i)
-      impl_->workers.emplace_back([impl = impl_.get()] { impl->serve(); });
+      impl_->workers.emplace_back([this] {
+        const CpuContextGuard guard(*this);
+        impl_->serve();
+      });
   } catch (const std::system_error& error) {
     impl_->stop();
     fail(ErrorKind::usage, "CpuContext: the system gave ", impl_->workers.size() + 1, " of ",
@@ -153,6 +156,7 @@ int CpuContext::threads() const noexcept {
 }
 
 void CpuContext::run(std::int64_t chunks, void (*call)(void*, std::int64_t), void* body) {
+  const CpuContextGuard guard(*this);
   Impl& impl = *impl_;
   // Another thread's job may hold the workers; this one is then done by its caller alone.
   std::unique_lock<std::mutex> lock;

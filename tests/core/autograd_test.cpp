@@ -48,6 +48,33 @@ TEST_CASE("gradients of two leaves do not share memory that accumulation would c
   CHECK(b.grad().item() == 1);
 }
 
+TEST_CASE("a gradient has memory of its own") {
+  const Tensor a = leaf({1, 2}), b = leaf({3, 4});
+  backward(sum(a + b));
+  a.grad().fill(0);
+  CHECK(b.grad().values<double>() == std::vector<double>{1, 1});
+  const Tensor dy = Tensor::from<double>({5, 5}, {2}), x = leaf({1, 2});
+  backward(x + 1.0, dy);
+  x.grad().fill(9);
+  CHECK(dy.values<double>() == std::vector<double>{5, 5});
+  const std::vector<Tensor> both = grad(sum(a + b), {a, b, a});
+  both[0].fill(7);
+  CHECK(both[1].values<double>() == std::vector<double>{1, 1});
+  CHECK(both[2].values<double>() == std::vector<double>{1, 1});
+}
+
+TEST_CASE("gradients cross conversions between floating types") {
+  const Tensor x = leaf({0.1, -3, 1.0 / 3});
+  for (const DType type : {DType::float32, DType::bfloat16}) {
+    x.set_grad({});
+    const Tensor y = x.to(type);
+    const Tensor dy = Tensor::from<double>({1.0 / 7, 2, -0.3}, {3}).to(type);
+    backward(y, dy);
+    CHECK(x.grad().dtype() == DType::float64);
+    CHECK(x.grad().values<double>() == dy.values<double>());
+  }
+}
+
 TEST_CASE("grad leaves grad() alone and works twice on one tape") {
   const Tensor x = leaf({1, 2});
   const Tensor loss = sum(square(x));
@@ -173,4 +200,18 @@ TEST_CASE("gradcheck finds a wrong gradient and tells where") {
 TEST_CASE("gradcheck finds a NaN gradient") {
   const Tensor x = leaf({0});
   CHECK_FALSE(gradcheck([](const auto& in) { return sqrt(in[0]); }, {x}));
+}
+
+TEST_CASE("gradcheck puts its inputs back when the function throws, and refuses no entries") {
+  const Tensor x = leaf({0.5, -2});
+  int calls = 0;
+  const auto fails = [&](const auto& in) {
+    if (++calls == 3) fail(ErrorKind::usage, "tired");
+    return square(in[0]);
+  };
+  CHECK_THROWS_WITH(gradcheck(fails, {x}), Contains("tired"));
+  CHECK(x.values<double>() == std::vector<double>{0.5, -2});
+  const auto good = [](const auto& in) { return square(in[0]); };
+  CHECK_THROWS_WITH(gradcheck(good, {x}, {.max_entries = 0}), Contains("0 entries"));
+  CHECK_THROWS_WITH(gradcheck(good, {x}, {.step = 0}), Contains("must be positive"));
 }

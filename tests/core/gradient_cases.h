@@ -91,7 +91,6 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
          return square(concat({x[0], x[1], x[0]}));
        },
        {draw({2, 3}, 1), draw({2, 1}, 2)}},
-      {"to", [](const Inputs& x) { return square(x[0].to(DType::float64)); }, {draw({3}, 1)}},
       {"matmul",
        [](const Inputs& x) { return matmul(x[0], x[1]); },
        {draw({3, 4}, 1), draw({4, 2}, 2)}},

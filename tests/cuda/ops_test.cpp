@@ -3,6 +3,8 @@
 #include <shatter/core/gradcheck.h>
 
 #include <shatter/core/autograd.h>
+#include <shatter/layers/layers.h>
+#include <shatter/optim/optimizer.h>
 
 #include "tests/core/gradient_cases.h"
 #include "tests/cuda/gpu.h"
@@ -38,6 +40,30 @@ TEST_CASE("tensors move between the devices and keep their values and gradients"
   CHECK(there.values<double>()[4] == x.values<double>()[4]);
   const Tensor bytes = Tensor::full({1000}, 200, DType::uint8, gpu);
   CHECK(sum(bytes.to(DType::float32)).item() == 200000);
+}
+
+TEST_CASE("labels on another device are refused") {
+  if (!has_gpu()) return;
+  const Tensor logits = draw({2, 3}, 1).detach().to(Device::cuda());
+  const Tensor labels = Tensor::from(std::vector<std::int32_t>{0, 2}, {2});
+  const auto refusal = Catch::Matchers::Contains("on cuda:0 and labels int32 [2] on cpu");
+  CHECK_THROWS_WITH(cross_entropy(logits, labels), refusal);
+  CHECK_THROWS_WITH(cross_entropy_each(logits, labels), refusal);
+  CHECK_THROWS_WITH(count_correct(logits, labels), refusal);
+}
+
+TEST_CASE("an optimizer refuses a model moved since it was made") {
+  if (!has_gpu()) return;
+  Linear layer({.in = 2, .out = 3});
+  initialize(layer, {.seed = 1});
+  optim::Sgd sgd(named_parameters(layer), {.schedule = optim::constant(0.1), .momentum = 0.9});
+  to(layer, Device::cuda());
+  backward(sum(layer(Tensor::full({1, 2}, 1, DType::float32, Device::cuda()))));
+  const auto before = layer.weight.values<float>();
+  CHECK_THROWS_WITH(
+      sgd.step(),
+      Catch::Matchers::Contains("parameter weight is on cuda:0, the optimizer was made on cpu"));
+  CHECK(layer.weight.values<float>() == before);
 }
 
 TEST_CASE("a gradient on another device is refused, and moves with its tensor") {

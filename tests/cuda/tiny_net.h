@@ -12,11 +12,12 @@ using experiments::TrainingTask;
 
 /// One of everything the paper's models are made of, on 8 x 8 pixels.
 inline Sequential tiny_net() {
-  Branches both(Sequential(Conv2d({.in = 8, .out = 8, .kernel = 1, .bias = false}),
-                           BatchNorm2d({.channels = 8, .scale = false, .relu = true})),
-                Sequential(Conv2d({.in = 8, .out = 16, .kernel = 3, .bias = false}),
-                           BatchNorm2d({.channels = 16, .scale = false, .relu = true})));
-  return Sequential(Conv2d({.in = 3, .out = 8, .kernel = 3}), Relu(), both,
+  Branches both(
+      Sequential(Conv2d({.in = 8, .out = 8, .kernel = 1, .bias = false}),
+                 BatchNorm2d({.channels = 8, .scale = false, .relu = true})),
+      Sequential(Conv2d({.in = 8, .out = 16, .kernel = 3, .padding = same, .bias = false}),
+                 BatchNorm2d({.channels = 16, .scale = false, .relu = true})));
+  return Sequential(Conv2d({.in = 3, .out = 8, .kernel = 3, .padding = same}), Relu(), both,
                     MaxPool2d({.window = 3, .stride = 2}), LocalResponseNorm(), Dropout(0.25),
                     GlobalAvgPool2d(), Linear({.in = 24, .out = 10}));
 }

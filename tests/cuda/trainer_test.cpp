@@ -46,6 +46,30 @@ Trace trained(const std::string& precision, bool capture, std::int64_t group) {
 
 }  // namespace
 
+TEST_CASE("probes on CUDA see the model as it is evaluated") {
+  if (!has_gpu()) return;
+  struct Modes final : Visitor {
+    void mode(Mode& mode) override { training = training || mode.training; }
+    bool training = false;
+  };
+  const CellConfig config = config_of("fp32");
+  TrainingTask task = task_of(config);
+  int probed = 0;
+  task.probes = {{.name = "training", .measure = [&](const Module& model, const data::TrainTest&) {
+                    ++probed;
+                    Modes modes;
+                    model.visit(modes);
+                    return double(modes.training);
+                  }}};
+  Trainer trainer(config, task, {.device = Device::cuda()});
+  Trace trace;
+  train(trainer, 3, trace);
+  CHECK(probed == config.epochs);
+  for (int epoch = 0; epoch < config.epochs; ++epoch) {
+    CHECK(nlohmann::json::parse(trace.records[std::size_t(epoch)])["probes"]["training"] == 0.0);
+  }
+}
+
 TEST_CASE("recorded steps, eager steps and steps in groups train to the same bits") {
   if (!has_gpu()) return;
   for (const char* const precision : {"fp32", "tf32", "bf16"}) {

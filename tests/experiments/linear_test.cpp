@@ -209,6 +209,32 @@ TEST_CASE("Random features approach the Gaussian kernel, and their fits are leas
   CHECK(!double_descent(data, features, {4, 15}, [](double) { return true; }));
 }
 
+TEST_CASE("linear, double_descent and rademacher refuse parameters that make no sense") {
+  const TemporaryFolder folder;
+  struct Bad {
+    const char *program, *row, *set, *words;
+  };
+  for (const Bad& bad : std::vector<Bad>{
+           {"double_descent", "fourier", "ratios=[]", "ratios"},
+           {"double_descent", "fourier", "ratios=[0.1]", "to at least 0.5"},
+           {"double_descent", "fourier", "ratios=[\"a\"]", "not a value like"},
+           {"double_descent", "fourier", "bandwidth=0", "bandwidth 0.0: must be positive"},
+           {"linear", "norm", "gammas=[]", "gammas"},
+           {"linear", "span", "batch=0", "batch 0: must be positive"},
+           {"linear", "hessian", "n=0", "n 0: must be positive"},
+           {"linear", "hessian", "d=5", "many minima"},
+           {"rademacher", "linear-ball", "draws=0", "draws 0: must be positive"},
+           {"rademacher", "kernel-ball", "radius=-1", "radius -1.0: must be positive"}}) {
+    CAPTURE(bad.program, bad.set);
+    const Finished run = run_program(std::string(SHATTER_PROGRAM_FOLDER) + "/" + bad.program,
+                                     {"--quick", "--synthetic", "--rows", bad.row, "--set", bad.set,
+                                      "--out", folder.path().string()});
+    CHECK(run.status == 2);
+    CHECK(contains(run.err, bad.words));
+  }
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
 TEST_CASE("linear, double_descent and rademacher --quick find what they expect") {
   for (const char* program : {"linear", "double_descent", "rademacher"}) {
     CHECK(quick_as_expected(program) >= 3);

@@ -107,6 +107,54 @@ TEST_CASE("Quantities are judged by their mean, its interval and the size of the
   CHECK(judge(shown, sample({5}), "", false).text == "-");
 }
 
+TEST_CASE("Titles show the parameters they name, the CSV of several tables has one header") {
+  int computed = 0;
+  MeasurementProgram program = tiny_program(&computed);
+  program.rows[1].title = "Seeds times {scale}";
+  const TemporaryFolder folder;
+  const std::string kept = (folder / "kept").string();
+  for (const char* scale : {"scale=2000", "scale=1"}) {
+    const Finished run = run_tiny(program, {"--rows", "seeds", "--set", scale, "--out",
+                                            folder.path().string(), "--keep", kept});
+    INFO(run.err);
+    REQUIRE(run.status == 0);
+    if (std::string(scale) == "scale=2000") CHECK(contains(run.out, "| Seeds times 2,000 |"));
+  }
+  const Finished report = run_tiny(program, {"--report", kept, "--format", "csv"});
+  CHECK(report.out.starts_with("table,row,quantity"));
+  CHECK(report.out.find("table,row,quantity", 1) == std::string::npos);
+  CHECK(contains(report.out, "\"Tiny measurements, full size\",seeds,value"));
+  CHECK(contains(report.out, "(scale=2000)\",seeds,value"));
+}
+
+TEST_CASE("A check of nothing does not pass, and rows without a smaller version keep their seeds") {
+  int computed = 0;
+  MeasurementProgram program = tiny_program(&computed);
+  const TemporaryFolder folder;
+  const Finished full =
+      run_tiny(program, {"--rows", "seeds", "--quick", "--check", "--out", folder.path().string()});
+  INFO(full.err);
+  CHECK(computed == 3);
+  CHECK(contains(full.out, "| 3 |"));
+  program.rows[1].quantities[0].accepted.reset();
+  const Finished none =
+      run_tiny(program, {"--rows", "seeds", "--check", "--out", folder.path().string()});
+  CHECK(none.status == 6);
+  CHECK(contains(none.err, "nothing here has an accepted range"));
+}
+
+TEST_CASE("Nothing is computed where kept results cannot be written") {
+  int computed = 0;
+  const TemporaryFolder folder;
+  put(folder / "file", "in the way");
+  const Finished run = run_tiny(
+      tiny_program(&computed),
+      {"--rows", "seeds", "--out", folder.path().string(), "--keep", (folder / "file").string()});
+  CHECK(run.status == 3);
+  CHECK(contains(run.err, "--keep"));
+  CHECK(computed == 0);
+}
+
 TEST_CASE("Marks tell quick, reduced, changed and synthetic runs") {
   int computed = 0;
   const MeasurementRow row = tiny_program(&computed).rows[0];
@@ -240,7 +288,7 @@ TEST_CASE("Rows without a quick version are left out of --quick, which is said")
   CHECK(run.status == 0);
   CHECK(contains(run.err, "data/mean: no quick version, left out"));
   CHECK(!contains(run.out, "Mean label"));
-  CHECK(computed == 1);
+  CHECK(computed == 3);
   const Finished none = run_tiny(program, {"--quick", "--rows", "data/*", "--out", out});
   CHECK(none.status == 2);
   CHECK(contains(none.err, "that has a quick version"));

@@ -1,6 +1,8 @@
 // The randomization test as a call, on a model and images of the caller's own.
 #include <shatter/experiments/harness/randomization_test.h>
 
+#include <cmath>
+
 #include <shatter/experiments/models/models.h>
 
 #include "tests/experiments/process.h"
@@ -53,7 +55,7 @@ TEST_CASE("Every setting is trained, and true labels are the measure of time") {
   CHECK(truth.relative_time.mean == 1);
   CHECK(random.relative_time.mean ==
         Approx((random.time_to_fit.mean * 2 / 2) / truth.time_to_fit.mean).epsilon(0.5));
-  CHECK(result.table.rows.size() == 6);
+  CHECK(result.table.rows.size() == 12);
   CHECK_THAT(render(result.table, Format::markdown),
              Contains("| tiny, p=0.5 | training accuracy, % | 100.00") && !Contains("quick"));
 }
@@ -69,14 +71,69 @@ TEST_CASE("A test with a folder is not run twice, and other images are another t
   int made = 0;
   const auto counted = [&] { return ++made, tiny(); };
   const auto first = randomization_test(counted, images(), small);
-  CHECK(made == 2);
+  CHECK(made == 3);  // one to be looked at
   const auto second = randomization_test(counted, images(), small);
-  CHECK(made == 2);
+  CHECK(made == 4);
   CHECK(render(first.table, Format::csv) == render(second.table, Format::csv));
   data::TrainTest others = images();
   others.train = data::synthetic(data::Split::train, {.size = 60, .seed = 2});
   randomization_test(counted, others, small);
-  CHECK(made == 4);
+  CHECK(made == 7);
+}
+
+TEST_CASE("A test with a folder does not take one model's runs for another's of the same name") {
+  const TemporaryFolder folder;
+  RandomizationOptions small = options();
+  small.levels.clear();
+  small.pixels = false;
+  small.seeds = 1;
+  small.training.epochs = 2;
+  small.out = folder.path();
+  const auto test = [&](const std::function<Module()>& model, const RandomizationOptions& how) {
+    return randomization_test(model, images(), how).settings[1].runs[0].result.last_loss;
+  };
+  const auto narrow = [] { return Module(mlp(1, 2)); };
+  const double first = test(tiny, small);
+  CHECK(test(narrow, small) != first);
+  RandomizationOptions alone = small;
+  alone.out.clear();
+  CHECK(test(narrow, small) == test(narrow, alone));
+  CHECK(test(tiny, small) == first);
+}
+
+TEST_CASE("A setting is read without true labels, a diverged one counts once") {
+  CellConfig training = options().training;
+  const std::vector<Row> rows = randomization_rows("x", "X", training, {}, false);
+  const std::vector<Reading> readings = randomization_readings(rows, 0.99);
+  FinishedCell cell;
+  cell.config = rows[1].full;
+  cell.curve = {{"step", {10, 20}}, {"accuracy", {0.5, 1.0}}, {"train_accuracy", {0.6, 1.0}}};
+  cell.result.train = {.correct = 60, .size = 60};
+  const auto table_of = [&](const std::vector<Row>& asked, const std::vector<FinishedCell>& cells) {
+    Table table;
+    for (const Row& row : asked) {
+      std::vector<FinishedCell> own;
+      for (const FinishedCell& one : cells) {
+        if (one.config.corruption == row.full.corruption) own.push_back(one);
+      }
+      table.rows.push_back(make_report(row, row.full, own, {}, 1));
+    }
+    return read(readings, table);
+  };
+  const MeasurementTable random = table_of({rows[1]}, {cell});
+  REQUIRE(random.rows.size() == 1);
+  CHECK(random.rows[0].sample(random.rows[0].row.quantities[0]).mean == 100);
+  FinishedCell truth = cell;
+  truth.config = rows[0].full;
+  truth.result = {};
+  truth.result.diverged = true;
+  const MeasurementTable both = table_of(rows, {truth, cell});
+  REQUIRE(both.rows.size() == 4);
+  CHECK(both.rows[0].diverged == 1);
+  CHECK(both.rows[1].diverged == 1);  // true labels against themselves
+  CHECK(both.rows[2].diverged == 0);
+  CHECK(both.rows[2].runs.size() == 1);
+  CHECK(both.rows[3].judgement(both.rows[3].row.quantities[0]).text == "1 diverged");
 }
 
 TEST_CASE("What cannot be tested is refused") {
@@ -86,6 +143,14 @@ TEST_CASE("What cannot be tested is refused") {
   bad = options();
   bad.seeds = 0;
   CHECK_THROWS_WITH(randomization_test(tiny, images(), bad), Contains("0 seeds"));
+  bad = options();
+  bad.fitted = 2;
+  CHECK_THROWS_WITH(randomization_test(tiny, images(), bad), Contains("fitted 2"));
+  for (const double rate : {-1.0, 0.0, std::nan("")}) {
+    bad = options();
+    bad.training.learning_rate = rate;
+    CHECK_THROWS_WITH(randomization_test(tiny, images(), bad), Contains("learning rate"));
+  }
   CHECK_THROWS_WITH(randomization_test(tiny, {}, options()), Contains("randomization_test"));
 }
 

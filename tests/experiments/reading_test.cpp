@@ -130,6 +130,26 @@ TEST_CASE("Diverged, censored and reduced runs are said to be so") {
   CHECK(report.judgement(report.row.quantities[0]).text == "reduced: 1 diverged; 1 censored");
 }
 
+TEST_CASE("A diverged seed keeps a full-size reading from being reproduced") {
+  FinishedCell bad = cell(2);
+  bad.result.diverged = true;
+  const auto read_of = [](std::vector<FinishedCell> cells) {
+    const int wanted = int(cells.size());
+    Reading reading = sum_of_seeds("a", "a");  // a row needed twice counts once
+    reading.quantities[0].accepted = Interval{0, 100};
+    return read({reading},
+                {.title = "T", .rows = {row("a", std::move(cells), wanted)}, .footer = {}})
+        .rows.at(0);
+  };
+  const Quantity quantity = read_of({cell(1)}).row.quantities[0];
+  CHECK(read_of({cell(1), cell(3), cell(4)}).judgement(quantity).text == "reproduced");
+  const MeasurementReport spoilt = read_of({cell(1), bad, cell(3), cell(4)});
+  CHECK(spoilt.judgement(quantity).text == "1 diverged; not reproduced");
+  CHECK_FALSE(spoilt.accepted());
+  CHECK(read_of({cell(1), bad}).judgement(quantity).text == "1 diverged; inconclusive");
+  CHECK(read_of({bad}).judgement(quantity).text == "1 diverged; inconclusive");
+}
+
 TEST_CASE("figure1, figure2 and table4 train their rows and print what they say") {
   const TemporaryFolder folder;
   const Finished one = tiny("figure1", folder.path(), {"--rows", "mlp-1x512/*", "--seeds", "1"});

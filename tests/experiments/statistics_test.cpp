@@ -39,6 +39,13 @@ TEST_CASE("Means, deviations and t-intervals") {
   CHECK(summarize({3, 3, 3}).half_width == 0);
 }
 
+TEST_CASE("Medians") {
+  CHECK(median({}) == 0);
+  CHECK(median({3}) == 3);
+  CHECK(median({68.4, 4.0, 21.2, 4.1, 4.2}) == 4.2);
+  CHECK(median({4, 1, 3, 2}) == 2.5);
+}
+
 TEST_CASE("Wilson intervals") {
   const Interval half = binomial_interval(50, 100);
   CHECK(half.low == Approx(0.40383).epsilon(1e-4));

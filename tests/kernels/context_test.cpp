@@ -103,6 +103,21 @@ TEST_CASE("a context refuses a negative number of threads") {
   REQUIRE(CpuContext(0).threads() >= 1);
 }
 
+TEST_CASE("inside a body the context is the one that runs it, on every thread") {
+  CpuContext outer(1);
+  const CpuContextGuard guard(outer);
+  for (const int threads : {1, 3}) {
+    CpuContext context(threads);
+    std::atomic<int> others = 0;
+    context.parallel(64, [&](std::int64_t) {
+      if (&cpu_context() != &context) ++others;
+      std::this_thread::yield();
+    });
+    REQUIRE(others == 0);
+    REQUIRE(&cpu_context() == &outer);
+  }
+}
+
 TEST_CASE("guards nest, and set_cpu_threads sets the shared context") {
   set_cpu_threads(3);
   REQUIRE(cpu_context().threads() == 3);

@@ -451,7 +451,7 @@ TEST_CASE("conv2d without images, channels or filters writes what the empty sums
   });
 }
 
-TEST_CASE("conv2d keeps one plan for each batch size") {
+TEST_CASE("conv2d goes from one batch size to another and back") {
   CpuContext context(2);
   for (const std::int64_t n : {4, 3, 4, 1}) {
     const Conv2dGeometry g = geometry(n, 5, 5, 3, 4, 3, 3, 1, {1, 1, 1, 1});

@@ -282,6 +282,31 @@ TEST_CASE("convert goes between any two types") {
     convert(on.context, 2, DType::float32, on.put(std::vector<float>{-1.75f, -0.5f}), DType::int32,
             truncated);
     REQUIRE(on.result(truncated) == std::vector<std::int32_t>{-1, 0});
+    const double big = 3e10, infinity = std::numeric_limits<double>::infinity();
+    const std::vector<double> outside{300, -1, big, -big, infinity, -infinity, std::nan("")};
+    const auto held = [&]<class To>(To) {
+      auto* const y = on.template make<To>(7);
+      for (const DType from : {DType::float32, DType::float64, DType::bfloat16}) {
+        CAPTURE(name_of(from), name_of(dtype_of<To>));
+        auto* const x = on.template make<std::uint8_t>(8 * 7);
+        convert(on.context, 7, DType::float64, on.put(outside), from, x);
+        convert(on.context, 7, from, x, dtype_of<To>, y);
+        const auto result = on.result(y);
+        for (std::size_t i = 0; i < 7; ++i) {
+          const auto least = double(std::numeric_limits<To>::min());
+          const auto most = double(std::numeric_limits<To>::max());
+          if (outside[i] <= least)
+            REQUIRE(result[i] == std::numeric_limits<To>::min());
+          else if (outside[i] >= most)
+            REQUIRE(result[i] == std::numeric_limits<To>::max());
+          else if (std::isnan(outside[i]))
+            REQUIRE(result[i] == 0);
+        }
+      }
+    };
+    held(std::uint8_t{});
+    held(std::int32_t{});
+    held(std::int64_t{});
     auto* const exact = on.template make<double>(1);
     convert(on.context, 1, DType::int64, on.put_value((std::int64_t{1} << 53) + 2), DType::float64,
             exact);

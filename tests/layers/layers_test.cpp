@@ -2,7 +2,6 @@
 #include <shatter/layers/layers.h>
 
 #include <cmath>
-#include <filesystem>
 #include <numeric>
 
 #include <shatter/core/autograd.h>
@@ -10,6 +9,7 @@
 #include <shatter/core/random.h>
 
 #include "tests/support/catch.h"
+#include "tests/support/files.h"
 
 using namespace shatter;
 using Catch::Matchers::Contains;
@@ -21,11 +21,11 @@ Tensor image(const Shape& shape, std::uint64_t seed = 1) {
 }
 
 Sequential small_model() {
-  return Sequential(Conv2d({.in = 3, .out = 4, .bias = false}),
+  return Sequential(Conv2d({.in = 3, .out = 4, .padding = same, .bias = false}),
                     BatchNorm2d({.channels = 4, .scale = false, .relu = true}),
                     Branches(Conv2d({.in = 4, .out = 3, .kernel = 1}),
-                             Sequential(Conv2d({.in = 4, .out = 2, .stride = 1}), relu)),
-                    Branches(Conv2d({.in = 5, .out = 3, .stride = 2}),
+                             Sequential(Conv2d({.in = 4, .out = 2, .padding = same}), relu)),
+                    Branches(Conv2d({.in = 5, .out = 3, .stride = 2, .padding = same}),
                              MaxPool2d({.window = 3, .stride = 2, .padding = same})),
                     GlobalAvgPool2d(), Linear({.in = 8, .out = 2}));
 }
@@ -42,6 +42,13 @@ struct TwoInputs {
     v.child("drop", drop);
     v.parameter("scale", scale, init::ones());
   }
+};
+
+/// A user's layer without info(): what it does to its input is found out by running it.
+struct Undescribed {
+  BatchNorm2d norm{{.channels = 2}};
+  Tensor operator()(const Tensor& x) const { return norm(x); }
+  void visit(Visitor& v) { v.child("norm", norm); }
 };
 
 std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
@@ -166,10 +173,38 @@ TEST_CASE("a user's class is a model") {
   CHECK(erased(Tensor::zeros({1, 2})).shape() == Shape{1, 3});
 }
 
+TEST_CASE("a branch that cannot describe itself is run once, on the input alone") {
+  int calls = 0;
+  const auto counted = [&calls](const Tensor& x) {
+    ++calls;
+    return x * 2.0;
+  };
+  Sequential model(Branches(Undescribed{}, counted, MaxPool2d({.window = 1, .stride = 1})));
+  Undescribed alone;
+  initialize(model, {.dtype = DType::float64});
+  initialize(alone, {.dtype = DType::float64});
+  const Tensor x = image({2, 3, 3, 2}) + 10.0;
+  const Tensor y = model(x);
+  CHECK(calls == 1);
+  CHECK(y.values<double>() == concat({alone(x), x * 2.0, x}).values<double>());
+  const auto running = [](ModelRef ref) {
+    std::vector<std::vector<double>> values;
+    for (const NamedTensor& named : named_state(ref))
+      values.push_back(named.tensor.values<double>());
+    return values;
+  };
+  CHECK(running(model) == running(alone));
+  CHECK(summarize(alone, {2, 3, 3, 2}).rows[0].info.output == Shape{2, 3, 3, 2});
+  CHECK(running(model) == running(alone));
+  CHECK(alone.norm.mode.training);
+}
+
 TEST_CASE("dropout layers differ from each other, from step to step, and rest in evaluation") {
   Sequential model(Dropout(0.5), Dropout(0.5));
   initialize(model, {.seed = 4});
   const Tensor x = Tensor::full({1000}, 1);
+  CHECK_THROWS_WITH(model(x), Contains("call set_step()"));
+  set_step(model, 0);
   const auto first = model[0](x).values<float>();
   CHECK(first != model[1](x).values<float>());
   CHECK(first == model[0](x).values<float>());
@@ -228,18 +263,22 @@ TEST_CASE("a state that does not fit is refused whole, with every fault named") 
 }
 
 TEST_CASE("models are saved and loaded by file") {
-  const auto path = std::filesystem::temp_directory_path() / "shatter_layers_test.safetensors";
+  const TemporaryFolder folder;
+  const std::string path = folder / "model.safetensors";
   Sequential model = small_model(), other = small_model();
   initialize(model, {.seed = 1});
   initialize(other, {.seed = 2});
   save_model(model, path);
   load_model(other, path);
-  CHECK(parameters(model)[4].values<float>() == parameters(other)[4].values<float>());
-  std::filesystem::remove(path);
+  for (std::size_t i = 0; i < named_state(model).size(); ++i) {
+    CHECK(named_state(model)[i].tensor.values<float>() ==
+          named_state(other)[i].tensor.values<float>());
+  }
 }
 
 TEST_CASE("the summary counts shapes, parameters and multiply-adds") {
-  Sequential model(Conv2d({.in = 3, .out = 8}), relu, Flatten(), Linear({.in = 128, .out = 10}));
+  Sequential model(Conv2d({.in = 3, .out = 8, .padding = same}), relu, Flatten(),
+                   Linear({.in = 128, .out = 10}));
   const Summary summary = summarize(model, {2, 4, 4, 3});
   CHECK(summary.parameters == 224 + 1290);
   CHECK(summary.multiply_adds == 16 * 27 * 8 + 1280);
@@ -253,6 +292,7 @@ TEST_CASE("layer options are checked") {
   CHECK_THROWS_WITH(Linear({.in = 1, .out = -1}), Contains("must be positive"));
   CHECK_THROWS_AS(BatchNorm2d({}), Error);
   CHECK_THROWS_WITH(Linear({.in = 3, .out = 1}).info({1, 2}), Contains("[1, 2]"));
+  CHECK_THROWS_WITH(Conv2d({.in = 5, .out = 1}).info({1, 9, 9, 8}), Contains("[n, h, w, 5]"));
 }
 
 TEST_CASE("two tensors of one name are refused") {

@@ -153,7 +153,7 @@ TEST_CASE("the average of parameters follows its formula and swaps back") {
 }
 
 TEST_CASE("decay_weights spares biases and batch norm") {
-  Sequential model(Conv2d({.in = 1, .out = 1}), BatchNorm2d({.channels = 1}));
+  Sequential model(Conv2d({.in = 1, .out = 1, .padding = same}), BatchNorm2d({.channels = 1}));
   initialize(model);
   const auto groups = decay_weights(model, 0.1);
   CHECK(groups[0].weight_decay == 0.1);
