@@ -50,11 +50,10 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
     forward.x_pitch = x.pitch();
     forward.y_pitch = y.pitch();
     kernels::conv2d_forward<T>(context, forward, x.data<T>(), weight.data<T>(),
-                               ops::data_or_null<wide_t<T>>(b), y.data<T>(), options.algorithm);
+                               ops::data_or_null<wide_t<T>>(b), y.data<T>());
   });
   return record("conv2d", y, {x, w, b},
-                [g, x = x.detach(), weight, algorithm = options.algorithm](const Tensor& dy,
-                                                                           const Needed& needed) {
+                [g, x = x.detach(), weight](const Tensor& dy, const Needed& needed) {
                   Tensor dx, dw, db;
                   ops::run_mixed("conv2d", dy, [&]<class T>(auto& context) {
                     Conv2dGeometry backward = g;
@@ -62,14 +61,13 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
                     if (needed[0]) {
                       dx = ops::like(x);
                       kernels::conv2d_backward_data<T>(context, backward, dy.data<T>(),
-                                                       weight.data<T>(), dx.data<T>(), algorithm);
+                                                       weight.data<T>(), dx.data<T>());
                     }
                     if (needed[1]) {
                       dw = Tensor::empty(weight.shape(), wide_of(x.dtype()), x.device());
                       backward.x_pitch = x.pitch();
                       kernels::conv2d_backward_weight<T>(context, backward, x.data<T>(),
-                                                         dy.data<T>(), dw.data<wide_t<T>>(),
-                                                         algorithm);
+                                                         dy.data<T>(), dw.data<wide_t<T>>());
                     }
                     if (needed[2]) {
                       db = Tensor::empty({g.k}, wide_of(x.dtype()), x.device());

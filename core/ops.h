@@ -10,7 +10,6 @@
 #include <vector>
 
 #include <shatter/core/tensor.h>
-#include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/geometry.h>
 #include <shatter/kernels/philox.h>
 
@@ -105,7 +104,6 @@ struct Conv2dOptions {
   std::int64_t stride = 1;
   /// Explicit padding, or TensorFlow's SAME when empty.
   std::optional<Padding> padding = Padding{};
-  kernels::Conv2dAlgorithm algorithm = kernels::Conv2dAlgorithm::automatic;
 };
 inline constexpr std::nullopt_t same = std::nullopt;
 

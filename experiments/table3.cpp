@@ -91,8 +91,8 @@ MeasurementRow regularisation(const char* name, const char* title, const json& f
   return row(name, title, "mnist", full, quick,
              {quantity("error_unregularised", "test error at lambda 0, %"),
               quantity("least_error", "least test error, %"),
-              quantity("gain", "regularisation gains, %", "%.2f", {}, Interval{-infinity, 0.05},
-                       Interval{-infinity, 6}),
+              quantity("gain", "regularisation gains, points", "%.2f", {},
+                       Interval{-infinity, 0.05}, Interval{-infinity, 6}),
               residual, jitter},
              sweep_need, regularisation_sweep);
 }

@@ -8,11 +8,11 @@
 
 namespace shatter::kernels {
 
-enum class UnaryOp { negate, exp, log, sqrt, square, abs, relu, sigmoid, tanh };
+enum class UnaryOp { exp, log, sqrt, square, abs, relu, sigmoid, tanh };
 
 constexpr const char* name_of(UnaryOp op) {
-  constexpr const char* names[] = {"negate", "exp",  "log",     "sqrt", "square",
-                                   "abs",    "relu", "sigmoid", "tanh"};
+  constexpr const char* names[] = {"exp", "log",  "sqrt",    "square",
+                                   "abs", "relu", "sigmoid", "tanh"};
   return names[static_cast<int>(op)];
 }
 

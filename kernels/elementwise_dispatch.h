@@ -15,7 +15,6 @@ namespace shatter::kernels {
 template <class Use>
 void with_function(UnaryOp op, Use&& use) {
   switch (op) {
-    case UnaryOp::negate: return use(Negate{});
     case UnaryOp::exp: return use(Exp{});
     case UnaryOp::log: return use(Log{});
     case UnaryOp::sqrt: return use(Sqrt{});

@@ -9,17 +9,6 @@
 namespace shatter::kernels {
 
 /// A unary function f: operator()(x) is f(x), derivative(x, y) is f'(x) where y = f(x).
-struct Negate {
-  template <class T>
-  constexpr T operator()(T x) const {
-    return -x;
-  }
-  template <class T>
-  constexpr T derivative(T, T) const {
-    return T(-1);
-  }
-};
-
 struct Exp {
   template <class T>
   constexpr T operator()(T x) const {

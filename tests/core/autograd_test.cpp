@@ -2,6 +2,7 @@
 #include <shatter/core/autograd.h>
 #include <shatter/core/gradcheck.h>
 #include <shatter/core/ops.h>
+#include <shatter/kernels/context.h>
 
 #include "tests/support/catch.h"
 

@@ -21,7 +21,6 @@ struct Function {
 };
 
 const std::vector<Function> functions{
-    {UnaryOp::negate, [](double x) { return -x; }, [](double) { return -1.0; }, -3, 3},
     {UnaryOp::exp, [](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }, -5,
      5},
     {UnaryOp::log, [](double x) { return std::log(x); }, [](double x) { return 1 / x; }, 1.5, 9},
