@@ -10,6 +10,7 @@ namespace shatter::kernels {
 
 void check_cudnn(const char* what, cudnnStatus_t status) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  cudaGetLastError();  // a launch that was refused would be reported once more
   std::array<char, 512> words{};
   cudnnGetLastErrorString(words.data(), words.size());
   fail(ErrorKind::device, what, ": cuDNN: ", cudnnGetErrorString(status),

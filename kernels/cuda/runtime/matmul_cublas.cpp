@@ -13,9 +13,10 @@ namespace shatter::kernels {
 namespace {
 
 void check_cublas(const char* what, cublasStatus_t status) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    fail(ErrorKind::device, what, ": cuBLAS: ", cublasGetStatusString(status), " (",
-         cublasGetStatusName(status), ")");
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  cudaGetLastError();  // a launch that was refused would be reported once more
+  fail(ErrorKind::device, what, ": cuBLAS: ", cublasGetStatusString(status), " (",
+       cublasGetStatusName(status), ")");
 }
 
 // The handle of a context. Its own workspace keeps cuBLAS from allocating, which a graph being
