@@ -1,5 +1,10 @@
-// Matrix products in emulation, where there is no cuBLAS: tiles through shared memory.
+// Matrix products in emulation, where there is no cuBLAS: tiles through shared memory, operands
+// rounded to TF32 where the context allows it.
+#include <bit>
+#include <type_traits>
+
 #include <shatter/kernels/cuda/launch.h>
+#include <shatter/kernels/cuda/mma.h>
 #include <shatter/kernels/matmul.h>
 #include <shatter/kernels/work.h>
 
@@ -13,21 +18,30 @@ struct View {
   std::int64_t down, right;
 };
 
+// An operand as it is multiplied.
+template <class T>
+__device__ wide_t<T> operand(T value, bool tf32) {
+  if constexpr (std::is_same_v<T, float>)
+    if (tf32) return std::bit_cast<float>(to_tf32(value));
+  return wide_t<T>(value);
+}
+
 // c [m, n] = alpha * a b + beta * c, summed in wide_t<T>, k rising. One thread for each element.
 template <class T, class Result>
 __global__ void product(std::int64_t m, std::int64_t n, std::int64_t k, View view_a, View view_b,
-                        std::int64_t ldc, wide_t<T> alpha, const T* a, const T* b, wide_t<T> beta,
-                        Result* c) {
+                        std::int64_t ldc, bool tf32, wide_t<T> alpha, const T* a, const T* b,
+                        wide_t<T> beta, Result* c) {
   __shared__ wide_t<T> tile_a[tile][tile], tile_b[tile][tile];
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
   const std::int64_t row = std::int64_t{blockIdx.x} * tile + y;
   const std::int64_t column = std::int64_t{blockIdx.y} * tile + x;
   wide_t<T> sum = 0;
   for (std::int64_t first = 0; first < k; first += tile) {
-    tile_a[y][x] =
-        row < m && first + x < k ? wide_t<T>(a[row * view_a.down + (first + x) * view_a.right]) : 0;
+    tile_a[y][x] = row < m && first + x < k
+                       ? operand(a[row * view_a.down + (first + x) * view_a.right], tf32)
+                       : 0;
     tile_b[y][x] = first + y < k && column < n
-                       ? wide_t<T>(b[(first + y) * view_b.down + column * view_b.right])
+                       ? operand(b[(first + y) * view_b.down + column * view_b.right], tf32)
                        : 0;
     __syncthreads();
     for (int l = 0; l < tile; ++l) sum += tile_a[y][l] * tile_b[l][x];
@@ -53,7 +67,7 @@ void multiply(CudaContext& context, const MatmulGeometry& g, wide_t<T> alpha, co
   const auto tiles = [](std::int64_t n) { return static_cast<unsigned>((n + tile - 1) / tile); };
   launch(context, "matmul", {dim3(tiles(g.m), tiles(g.n)), dim3(tile, tile)}, product<T, Result>,
          g.m, g.n, g.k, view(g.transpose_a, g.lda, g.m, g.k), view(g.transpose_b, g.ldb, g.k, g.n),
-         g.ldc ? g.ldc : g.n, alpha, a, b, beta, c);
+         g.ldc ? g.ldc : g.n, context.tf32(), alpha, a, b, beta, c);
 }
 
 }  // namespace

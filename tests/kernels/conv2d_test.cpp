@@ -187,6 +187,8 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data
   const std::int64_t y_size = size.y / g.k * g.y_step(), x_size = size.x / g.c * g.x_step();
   on_devices([&](auto& on) {
     if (!has<T>(on.context, algorithm)) return;
+    if constexpr (std::is_same_v<std::decay_t<decltype(on.context)>, CudaContext>)
+      on.context.set_tf32(tf32);
     const T* const x_there = on.put(xs);
     const T* const w_there = on.put(w);
     const T* const dy_there = on.put(dys);
@@ -405,6 +407,7 @@ TEST_CASE("conv2d takes float as TF32 only where that is allowed") {
     const float* const x = on.put(std::vector<float>(8, fine));
     const float* const w = on.put(std::vector<float>(8, 1.0f));
     float* const y = on.template make<float>(1);
+    on.context.set_tf32(true);
     conv2d_forward<float>(on.context, g, x, w, nullptr, y, Conv2dAlgorithm::implicit_gemm);
     REQUIRE(on.get(y)[0] == 8.0f);
     on.context.set_tf32(false);
@@ -415,7 +418,6 @@ TEST_CASE("conv2d takes float as TF32 only where that is allowed") {
       conv2d_forward<float>(on.context, g, x, w, nullptr, y, algorithm);
       REQUIRE(on.get(y)[0] == 8 * fine);
     }
-    on.context.set_tf32(true);
   });
 }
 

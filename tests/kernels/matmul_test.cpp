@@ -86,6 +86,24 @@ TEMPLATE_TEST_CASE("matmul of several tiles agrees with three loops", "[large]",
   compare_transpositions<TestType>({{5, 300, 17}, {301, 10, 65}, {130, 520, 33}});
 }
 
+TEST_CASE("matmul rounds float operands to TF32 only where that is allowed") {
+  const float fine = 1 + 0x1p-13f;  // TF32 rounds it to 1
+  on_cuda([&](auto& on) {
+    const float* const a = on.put(std::vector<float>(8, fine));
+    const float* const b = on.put(std::vector<float>(8, 1.0f));
+    float* const c = on.template make<float>(1);
+    const auto product = [&] {
+      matmul<float>(on.context, {.m = 1, .n = 1, .k = 8}, 1, a, b, 0, c);
+      return on.get(c)[0];
+    };
+    REQUIRE(product() == 8 * fine);
+    on.context.set_tf32(true);
+    const float rounded = product();
+    // cuBLAS may round, the emulation does.
+    REQUIRE((rounded == 8.0f || (rounded == 8 * fine && on.name.starts_with("cuda"))));
+  });
+}
+
 TEMPLATE_TEST_CASE("matmul with leading dimensions does not read or write the gaps", "", float,
                    double, bfloat16) {
   compare<TestType>({65, 257, 40, false, true}, 1, 0, 5);
