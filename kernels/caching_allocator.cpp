@@ -26,7 +26,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
   } else if (size != 0 && size <= PTRDIFF_MAX) {
     ++statistics_.system_allocations;
     block = source_.obtain(size);
-    if (!block) {
+    if (!block && current_ == common_) {
       release_common();
       block = source_.obtain(size);
     }

@@ -42,7 +42,8 @@ class CachingAllocator {
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 
-  /// Null where the source has no more even after all kept blocks were given back to it.
+  /// Null where the source has no more even after all kept blocks were given back to it. While a
+  /// pool is current none are given back.
   void* allocate(std::size_t bytes);
   void free(void* block, std::size_t bytes) noexcept;
   AllocatorStatistics statistics() const;

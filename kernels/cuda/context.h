@@ -75,7 +75,9 @@ class CudaContext {
   std::int64_t waits() const noexcept;
 
   /// State that a library behind a kernel keeps between calls (handles, plans), one object of each
-  /// type State, constructed from this context on first use and destroyed before it.
+  /// type State, constructed from this context on first use and destroyed before it. Its
+  /// constructor asks for no other state. Throws Error (device) where it would have to be made
+  /// while a graph is recorded.
   template <class State>
   State& state() {
     static const char tag = 0;
@@ -94,12 +96,14 @@ class CudaContext {
 };
 
 /// Work of a context, recorded once and replayed as a whole. Memory that the work allocates and
-/// frees is the graph's own and keeps its address; all it uses besides must outlive the graph.
+/// frees is the graph's own and keeps its address; all it uses besides must outlive the graph. What
+/// the context keeps for reuse goes back to the driver before, so that the graph can have it.
 class CudaGraph {
  public:
   /// Records what `work` gives to the context; nothing runs. While it records, copies from and to
   /// the host, synchronize() and release_cache() throw. Run the same work once beforehand, so that
-  /// plans and handles exist.
+  /// plans and handles exist; destroy no context in it. Other threads may record at the same time;
+  /// contexts end, their libraries' handles are made and kept memory goes back when none does.
   CudaGraph(CudaContext& context, const std::function<void()>& work);
   ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;

@@ -331,7 +331,10 @@ std::int64_t CudaContext::waits() const noexcept {
 
 void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
   std::shared_ptr<void>& state = impl_->states[tag];
-  if (!state) state = make(*this);
+  if (!state) {
+    refuse_while_recording(impl_->recording, "state");
+    state = make(*this);
+  }
   return state.get();
 }
 
@@ -359,6 +362,7 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     : impl_(new Impl{context}) {
   CudaContext::Impl& owner = *context.impl_;
   refuse_while_recording(owner.recording, "CudaGraph");
+  owner.memory->allocator.release();
   struct Recording {
     CudaContext::Impl& owner;
     Recording(CudaContext::Impl& o, CudaGraph::Impl& graph) : owner(o) {

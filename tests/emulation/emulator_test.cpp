@@ -394,6 +394,14 @@ TEST_CASE("a graph keeps its memory from others while it lives") {
   for (int* const other : others) context.free(other, bytes);
 }
 
+TEST_CASE("a graph can have the memory that was kept for reuse") {
+  CudaContext context;
+  context.free(context.allocate(1 << 20), 1 << 20);
+  REQUIRE(context.allocator_statistics().cached_bytes == 1 << 20);
+  const CudaGraph graph(context,
+                        [&] { REQUIRE(context.allocator_statistics().cached_bytes == 0); });
+}
+
 TEST_CASE("memory of a graph that its work still holds comes back to the graph") {
   CudaContext context;
   void* held = nullptr;
@@ -409,6 +417,14 @@ TEST_CASE("memory of a graph that its work still holds comes back to the graph")
   for (void* const block : {other, next, last}) context.free(block, 512);
 }
 
+namespace {
+
+struct Kept {
+  explicit Kept(CudaContext&) {}
+};
+
+}  // namespace
+
 TEST_CASE("what cannot be recorded is refused, and a recording that failed leaves no trace") {
   CudaContext context;
   int value = 0;
@@ -416,7 +432,8 @@ TEST_CASE("what cannot be recorded is refused, and a recording that failed leave
   for (const auto& work : std::vector<std::function<void()>>{
            [&] { context.copy_from_host(y, &value, 4); },
            [&] { context.copy_to_host(&value, y, 4); }, [&] { context.synchronize(); },
-           [&] { context.release_cache(); }, [&] { const CudaGraph inner(context, [] {}); }}) {
+           [&] { context.release_cache(); }, [&] { const CudaGraph inner(context, [] {}); },
+           [&] { context.state<Kept>(); }}) {
     void* inside = nullptr;
     REQUIRE_THAT(message_of([&] {
                    CudaGraph(context, [&] {

@@ -3,6 +3,7 @@
 #include <set>
 #include <thread>
 
+#include <shatter/kernels/caching_allocator.h>
 #include <shatter/kernels/context.h>
 #include <shatter/kernels/error.h>
 
@@ -201,6 +202,41 @@ TEST_CASE("the allocator reports exhaustion as an unexpected Error with the size
     }
 }
 #endif
+
+namespace {
+
+/// So many bytes and no more; counts what comes back.
+struct SmallSource : MemorySource {
+  std::size_t left = 1024, given_back = 0;
+  void* obtain(std::size_t bytes) override {
+    if (bytes > left) return nullptr;
+    left -= bytes;
+    return ::operator new(bytes);
+  }
+  void give_back(void* block, std::size_t bytes) noexcept override {
+    ::operator delete(block);
+    left += bytes;
+    given_back += bytes;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("kept blocks make room for another size, but not while a graph's pool is current") {
+  SmallSource source;
+  CachingAllocator allocator(source, 64);
+  allocator.free(allocator.allocate(512), 512);
+  const auto pool = std::make_shared<CachingAllocator::Pool>();
+  allocator.begin_pool(pool);
+  REQUIRE(allocator.allocate(1024) == nullptr);
+  REQUIRE(source.given_back == 0);
+  allocator.end_pool();
+  void* const block = allocator.allocate(1024);
+  REQUIRE(block != nullptr);
+  REQUIRE(source.given_back == 512);
+  allocator.free(block, 1024);
+  allocator.release();
+}
 
 TEST_CASE("the allocator serves threads at once") {
   CpuContext context(3);

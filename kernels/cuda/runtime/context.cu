@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <shared_mutex>
 #include <string_view>
 
 #include <shatter/kernels/caching_allocator.h>
@@ -50,6 +51,14 @@ struct OwnMemory {
   DeviceMemory source;
   CachingAllocator allocator{source, 256};
 };
+
+// Held shared by every thread that records a graph, and alone by one that makes or ends what the
+// libraries keep, or gives kept memory back: both wait for the whole device, which breaks a
+// recording off. Never destroyed, as contexts may be static.
+std::shared_mutex& recordings() {
+  static std::shared_mutex& mutex = *new std::shared_mutex;
+  return mutex;
+}
 
 // Whether SHATTER_SYNC asks to wait for each kernel.
 bool waits_for_each() {
@@ -140,8 +149,11 @@ CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>(device)) {
 
 CudaContext::~CudaContext() {
   if (impl_->stream) cudaStreamSynchronize(impl_->stream);
-  impl_->states.clear();
-  impl_->memory->allocator.close();
+  {
+    const std::lock_guard alone(recordings());
+    impl_->states.clear();
+    impl_->memory->allocator.close();
+  }
   if (impl_->stream) cudaStreamDestroy(impl_->stream);
 }
 
@@ -181,6 +193,7 @@ AllocatorStatistics CudaContext::allocator_statistics() const {
 
 void CudaContext::release_cache() {
   synchronize();
+  const std::lock_guard alone(recordings());
   impl_->memory->allocator.release();
 }
 
@@ -232,7 +245,11 @@ std::int64_t CudaContext::waits() const noexcept {
 
 void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
   std::shared_ptr<void>& state = impl_->states[tag];
-  if (!state) state = make(*this);
+  if (!state) {
+    impl_->refuse_while_recording("state");
+    const std::lock_guard alone(recordings());
+    state = make(*this);
+  }
   return state.get();
 }
 
@@ -266,13 +283,21 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   CudaContext::Impl& owner = *context.impl_;
   owner.refuse_while_recording("CudaGraph");
   const std::int64_t before = owner.launches;
+  check_cuda("CudaGraph", cudaStreamSynchronize(owner.stream));
+  {
+    const std::lock_guard alone(recordings());
+    owner.memory->allocator.release();
+  }
+  std::shared_lock recording(recordings());
   check_cuda("CudaGraph", cudaStreamBeginCapture(owner.stream, cudaStreamCaptureModeThreadLocal));
   owner.recording = true;
   owner.memory->allocator.begin_pool(impl_->pool);
   const auto end = [&] {
     owner.recording = false;
     owner.memory->allocator.end_pool();
-    return cudaStreamEndCapture(owner.stream, &impl_->graph);
+    const cudaError_t status = cudaStreamEndCapture(owner.stream, &impl_->graph);
+    recording.unlock();
+    return status;
   };
   try {
     work();
