@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -179,28 +180,38 @@ std::optional<Provider> cudnn_provider(const std::string& name, CudaContext& con
                               .dtype = dtype_of<T>,
                               .tf32 = std::is_same_v<T, float> && context.tf32()};
   const auto run = [&conv] { conv.run(Conv2dAlgorithm::cudnn); };
-  // What conv2d takes by itself: a plan chosen below would answer for a shape that comes again.
-  static std::map<std::pair<const CudaContext*, std::string>, std::optional<Conv2dPlan>> own;
+  struct Known {
+    // What conv2d takes by itself: a plan chosen below would answer for a shape that comes again.
+    std::optional<Conv2dPlan> own;
+    std::vector<Conv2dTiming> timings;  // of all plans, once one is asked for
+  };
+  static std::map<std::pair<const CudaContext*, std::string>, Known> all;
   const std::pair key(&context, text_of(problem));
-  if (!own.contains(key)) own[key] = conv2d_plan(context, problem);
+  if (!all.contains(key)) all[key].own = conv2d_plan(context, problem);
+  Known& known = all[key];
   std::optional<Conv2dPlan> taken;
   if (name == "cudnn-heuristic") {
-    taken = own[key];
-    if (taken) choose_conv2d_plan(context, {key.second, taken->name});
+    taken = known.own;
   } else {
-    double best = 0;
-    for (const Conv2dPlan& plan : conv2d_plans(context, problem)) {
-      if (name == "cudnn-best-deterministic" && !plan.deterministic) continue;
-      choose_conv2d_plan(context, {text_of(problem), plan.name});
-      const double seconds = clock.hot(run).median;
-      if (!taken || seconds < best) {
-        taken = plan;
-        best = seconds;
+    if (known.timings.empty())
+      for (const Conv2dPlan& plan : conv2d_plans(context, problem)) {
+        known.timings.push_back(time_conv2d_plan(context, plan, [&] {
+          choose_conv2d_plan(context, {key.second, plan.name});
+          return clock.hot(run).median;
+        }));
+        if (const std::string& failure = known.timings.back().failure; !failure.empty())
+          std::fprintf(stderr, "conv_bench: %s: plan %s is left out: %s\n", key.second.c_str(),
+                       plan.name.c_str(), failure.c_str());
       }
-    }
-    if (taken) choose_conv2d_plan(context, {text_of(problem), taken->name});
+    double best = std::numeric_limits<double>::infinity();
+    for (const Conv2dTiming& timing : known.timings)
+      if (timing.seconds < best && (timing.plan.deterministic || name == "cudnn-best")) {
+        taken = timing.plan;
+        best = timing.seconds;
+      }
   }
   if (!taken) return std::nullopt;
+  choose_conv2d_plan(context, {key.second, taken->name});
   return Provider{.name = name,
                   .plan = taken->name,
                   .deterministic = taken->deterministic,
@@ -281,11 +292,12 @@ class Benchmark {
       run_type<bfloat16>(context, name, "bfloat16");
     });
     if (options_.list) return 0;
-    check(!report_.rows().empty(), "no row passes --filter ", options_.filter,
+    check(failed_ > 0 || !report_.rows().empty(), "no row passes --filter ", options_.filter,
           " and the other flags; --list prints their names");
     print_summary();
     if (wrong_ > 0) std::fprintf(stderr, "conv_bench: %d wrong results\n", wrong_);
-    return wrong_ > 0;
+    if (failed_ > 0) std::fprintf(stderr, "conv_bench: %d rows failed\n", failed_);
+    return wrong_ + failed_ > 0;
   }
 
  private:
@@ -328,9 +340,16 @@ class Benchmark {
       row["out"] = name_of(dtype_of<T>);
       if (conv.direction() == Conv2dDirection::backward_weight)
         row["out"] = name_of(dtype_of<wide_t<T>>);
-      for (const std::string& name : names)
-        if (const std::optional<Provider> p = provider(name, context, *clock, conv))
-          measure(context, *clock, conv, *p, ceilings, row);
+      for (const std::string& name : names) try {
+          if (const std::optional<Provider> p = provider(name, context, *clock, conv))
+            measure(context, *clock, conv, *p, ceilings, row);
+        } catch (const Error& error) {
+          ++failed_;
+          std::fprintf(stderr, "conv_bench: %s: FAILED: %s\n",
+                       row_name(c, type, device, name).c_str(), error.what());
+          // Throws after a kernel's fault, since nothing runs any more.
+          if constexpr (std::is_same_v<Context, CudaContext>) context.synchronize();
+        }
     }
   }
 
@@ -419,7 +438,7 @@ class Benchmark {
   Filter filter_;
   std::vector<Case> cases_;
   Report report_;
-  int wrong_ = 0;
+  int wrong_ = 0, failed_ = 0;
 };
 
 }  // namespace

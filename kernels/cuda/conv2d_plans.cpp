@@ -1,5 +1,7 @@
-// The names of convolution problems.
+// The names of convolution problems, and the time of a plan that may fail.
 #include <shatter/kernels/cuda/conv2d_plans.h>
+
+#include <limits>
 
 #include <shatter/kernels/error.h>
 
@@ -20,6 +22,20 @@ std::string text_of(const Conv2dProblem& problem) {
   if (g.y_step() != g.k) line += text(" y_pitch ", g.y_step());
   if (!problem.aligned) line += " unaligned";
   return line;
+}
+
+Conv2dTiming time_conv2d_plan(CudaContext& context, const Conv2dPlan& plan,
+                              const std::function<double()>& seconds) {
+  try {
+    return {plan, seconds()};
+  } catch (const Error& error) {
+    try {
+      context.synchronize();
+    } catch (const Error&) {
+      fail(error.kind(), "conv2d plan \"", plan.name, "\": ", error.what());
+    }
+    return {plan, std::numeric_limits<double>::infinity(), error.what()};
+  }
 }
 
 }  // namespace shatter::kernels

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -59,8 +60,14 @@ struct Conv2dChoice {
 
 struct Conv2dTiming {
   Conv2dPlan plan;
-  double seconds = 0;  ///< of one call
+  double seconds = 0;     ///< of one call; infinite where it failed
+  std::string failure{};  ///< what it said then, else empty
 };
+
+/// The plan with the time that seconds() returns, or with the Error that it throws. Throws Error
+/// with the plan's name where the context does not work any more after that.
+Conv2dTiming time_conv2d_plan(CudaContext& context, const Conv2dPlan& plan,
+                              const std::function<double()>& seconds);
 
 /// Of the cuDNN in use: 91900 is 9.19.0.
 std::int64_t cudnn_version();
@@ -85,8 +92,8 @@ void choose_conv2d_plan(CudaContext& context, const Conv2dChoice& choice);
 /// Every problem met so far with the plan it was given.
 std::vector<Conv2dChoice> conv2d_choices(CudaContext& context);
 
-/// Times every deterministic plan on memory of its own, fastest first, and chooses the fastest.
-/// Not while a graph is recorded.
+/// Times every deterministic plan on memory of its own, fastest first and those that fail last, and
+/// chooses the fastest. Not while a graph is recorded.
 std::vector<Conv2dTiming> autotune_conv2d(CudaContext& context, const Conv2dProblem& problem);
 
 /// Whether a problem met for the first time is autotuned. Default: no, so that two processes agree

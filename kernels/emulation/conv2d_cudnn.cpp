@@ -12,12 +12,16 @@
 namespace shatter {
 namespace {
 
-std::string fastest_plan;
+std::string fastest_plan, failing_plan;
 
 }  // namespace
 
 void emulation::set_fastest_conv2d_plan(const std::string& name) {
   fastest_plan = name;
+}
+
+void emulation::set_failing_conv2d_plan(const std::string& name) {
+  failing_plan = name;
 }
 
 namespace kernels {
@@ -36,7 +40,7 @@ std::vector<Conv2dPlan> plans_of(const Conv2dProblem& problem) {
 
 // The plans a context has met and was told to take, by the problem's text.
 struct Cudnn {
-  explicit Cudnn(CudaContext&) {}
+  explicit Cudnn(CudaContext& c) : context(c) {}
 
   const Conv2dPlan& plan(const Conv2dProblem& problem) {
     const std::string name = text_of(problem);
@@ -60,13 +64,17 @@ struct Cudnn {
   std::vector<Conv2dTiming> autotune(const Conv2dProblem& problem) {
     std::vector<Conv2dTiming> timings;
     for (const Conv2dPlan& plan : plans_of(problem))
-      timings.push_back({plan, plan.name == fastest_plan ? 1.0 : 2.0});
+      timings.push_back(time_conv2d_plan(context, plan, [&] {
+        if (plan.name == failing_plan) fail(ErrorKind::device, "conv2d: a plan that fails");
+        return plan.name == fastest_plan ? 1.0 : 2.0;
+      }));
     std::stable_sort(timings.begin(), timings.end(),
                      [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
-    choose({text_of(problem), timings.front().plan.name});
+    if (timings.front().failure.empty()) choose({text_of(problem), timings.front().plan.name});
     return timings;
   }
 
+  CudaContext& context;
   std::map<std::string, Conv2dPlan> met;
   std::map<std::string, std::string> chosen;
   std::int64_t workspace_limit = 0;

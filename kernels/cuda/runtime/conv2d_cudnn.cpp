@@ -77,7 +77,8 @@ class Cudnn {
   /// The deterministic plans by their time, and the fastest one chosen.
   std::vector<Conv2dTiming> autotune(const Conv2dProblem& problem) {
     std::vector<Conv2dTiming> timings = time_plans(problem);
-    if (!timings.empty()) choose({text_of(problem), timings.front().plan.name});
+    if (!timings.empty() && timings.front().failure.empty())
+      choose({text_of(problem), timings.front().plan.name});
     return timings;
   }
 
@@ -173,12 +174,14 @@ std::vector<Conv2dTiming> Cudnn::time_plans(const Conv2dProblem& problem) {
       for (int i = 0; i < times; ++i) execute(plan, x.data(), w.data(), y.data());
       return timer.stop() / times;
     };
-    run(1);
-    // Long enough for the timer, short for the slow ones.
-    const int times = std::clamp(static_cast<int>(2e-3 / run(2)), 3, 50);
-    double seconds = run(times);
-    for (int i = 0; i < 2; ++i) seconds = std::min(seconds, run(times));
-    timings.push_back({plan.description, seconds});
+    timings.push_back(time_conv2d_plan(context_, plan.description, [&] {
+      run(1);
+      // Long enough for the timer, short for the slow ones.
+      const int times = std::clamp(static_cast<int>(2e-3 / run(2)), 3, 50);
+      double seconds = run(times);
+      for (int i = 0; i < 2; ++i) seconds = std::min(seconds, run(times));
+      return seconds;
+    }));
   }
   std::stable_sort(timings.begin(), timings.end(),
                    [](const auto& a, const auto& b) { return a.seconds < b.seconds; });

@@ -1,0 +1,45 @@
+// Times of plans of which some fail, and what is asked of a plan.
+#include <cmath>
+
+#include <shatter/kernels/cuda/conv2d_plans.h>
+#include <shatter/kernels/emulation/conv2d_cudnn.h>
+#include <shatter/kernels/error.h>
+
+#include "tests/support/catch.h"
+
+using namespace shatter;
+using namespace shatter::kernels;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const Conv2dGeometry geometry{.windows = {.n = 1, .h = 2, .w = 2, .r = 1, .s = 1}, .c = 8, .k = 8};
+
+}  // namespace
+
+TEST_CASE("autotuning leaves out a plan that fails and says which") {
+  CudaContext context;
+  const Conv2dProblem problem{.geometry = geometry};
+  emulation::set_fastest_conv2d_plan("implicit_gemm");
+  emulation::set_failing_conv2d_plan("implicit_gemm");
+  const std::vector<Conv2dTiming> timings = autotune_conv2d(context, problem);
+  emulation::set_fastest_conv2d_plan("");
+  emulation::set_failing_conv2d_plan("");
+  REQUIRE(timings.size() == 2);
+  CHECK(timings[0].plan.name == "im2col");
+  CHECK(timings[0].failure.empty());
+  CHECK(timings[1].plan.name == "implicit_gemm");
+  CHECK(std::isinf(timings[1].seconds));
+  CHECK_THAT(timings[1].failure, Contains("a plan that fails"));
+  CHECK(conv2d_plan(context, problem)->name == "im2col");
+}
+
+TEST_CASE("a plan after which the context does not work is an error with its name") {
+  CudaContext context;
+  const Conv2dPlan plan{.name = "eng7"};
+  const auto fails = []() -> double { throw Error("broken"); };
+  CHECK(time_conv2d_plan(context, plan, fails).failure == "broken");
+  // A context that records cannot be waited for.
+  CHECK_THROWS_WITH(CudaGraph(context, [&] { time_conv2d_plan(context, plan, fails); }),
+                    Contains("eng7") && Contains("broken"));
+}
