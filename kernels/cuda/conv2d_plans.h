@@ -23,7 +23,9 @@ struct Conv2dProblem {
   Conv2dDirection direction = Conv2dDirection::forward;
   DType dtype = DType::float32;  ///< or bfloat16; products are summed in float
   bool tf32 = true;              ///< float32: operands may be rounded to TF32
-  bool aligned = true;           ///< every array starts at a multiple of 16 bytes
+  /// Every array starts at a multiple of 16 bytes, and so does every pixel of one with a pitch:
+  /// cuDNN, which takes the former for the latter, offers kernels that read 16 bytes at once.
+  bool aligned = true;
 
   /// Whether tensor cores may multiply.
   bool tensor_cores() const { return tf32 || dtype == DType::bfloat16; }
@@ -35,11 +37,14 @@ Conv2dProblem problem_of(const CudaContext& context, const Conv2dGeometry& g,
                          Conv2dDirection direction, const void* x, const void* w, const void* y) {
   const auto start = reinterpret_cast<std::uintptr_t>(x) | reinterpret_cast<std::uintptr_t>(w) |
                      reinterpret_cast<std::uintptr_t>(y);
+  const auto pixels = [](std::int64_t step, std::int64_t channels) {
+    return step == channels || step * static_cast<std::int64_t>(sizeof(T)) % 16 == 0;
+  };
   return {.geometry = g,
           .direction = direction,
           .dtype = dtype_of<T>,
           .tf32 = std::is_same_v<T, float> && context.tf32(),
-          .aligned = start % 16 == 0};
+          .aligned = start % 16 == 0 && pixels(g.x_step(), g.c) && pixels(g.y_step(), g.k)};
 }
 
 /// The problem in a line: "forward bfloat16 n128 h28 w28 c96 k32 r3 s3 stride 1 1 pad 1 1 1 1".

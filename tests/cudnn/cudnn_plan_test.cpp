@@ -93,6 +93,7 @@ TEST_CASE("Channel slices, uneven padding, unaligned arrays and odd channels hav
   add({.windows = uneven, .c = 32, .k = 48});
   add({.windows = win, .c = 32, .k = 48, .x_pitch = 80, .y_pitch = 96});
   add({.windows = win, .c = 32, .k = 48}, false);
+  add({.windows = win, .c = 32, .k = 48, .x_pitch = 33, .y_pitch = 49}, false);
   add({.windows = win, .c = 17, .k = 33});
   add({.windows = win, .c = 1, .k = 1});
   for (const Conv2dProblem& problem : problems) {

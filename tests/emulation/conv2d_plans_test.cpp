@@ -43,3 +43,26 @@ TEST_CASE("a plan after which the context does not work is an error with its nam
   CHECK_THROWS_WITH(CudaGraph(context, [&] { time_conv2d_plan(context, plan, fails); }),
                     Contains("eng7") && Contains("broken"));
 }
+
+TEST_CASE("arrays are aligned where their starts and, with a pitch, their pixels are") {
+  const CudaContext context;
+  alignas(16) const char memory[32]{};
+  const auto aligned = [&]<class T>(T, std::int64_t k, std::int64_t x_pitch, std::int64_t y_pitch,
+                                    int start = 0) {
+    Conv2dGeometry g = geometry;
+    g.k = k;
+    g.x_pitch = x_pitch;
+    g.y_pitch = y_pitch;
+    return problem_of<T>(context, g, Conv2dDirection::forward, memory + start, memory, memory)
+        .aligned;
+  };
+  CHECK(aligned(1.0f, 8, 0, 0));
+  CHECK(!aligned(1.0f, 8, 0, 0, 4));
+  CHECK(aligned(1.0f, 33, 0, 0));  // packed: cuDNN sees the channels
+  CHECK(aligned(1.0f, 8, 12, 20));
+  CHECK(!aligned(1.0f, 8, 9, 0));
+  CHECK(!aligned(1.0f, 8, 0, 10));
+  CHECK(aligned(bfloat16(1), 8, 16, 24));
+  CHECK(!aligned(bfloat16(1), 8, 12, 0));
+  CHECK(!aligned(bfloat16(1), 8, 0, 20));
+}
