@@ -374,6 +374,7 @@ __global__ void __launch_bounds__(block_threads)
     copy_async_wait<stages - 2>();
     __syncthreads();
     load(step + stages - 1);  // into the tiles of the step before, which all have left
+    __syncwarp();             // whose lanes may have parted there, and multiply together
     const char* const tile_a = tiles_a + step % stages * TileA::bytes;
     const char* const tile_b = tiles_b + step % stages * TileB::bytes;
 #pragma unroll
