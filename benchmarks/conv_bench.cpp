@@ -340,7 +340,8 @@ class Benchmark {
       row["out"] = name_of(dtype_of<T>);
       if (conv.direction() == Conv2dDirection::backward_weight)
         row["out"] = name_of(dtype_of<wide_t<T>>);
-      for (const std::string& name : names) try {
+      for (const std::string& name : names) {
+        try {
           if (const std::optional<Provider> p = provider(name, context, *clock, conv))
             measure(context, *clock, conv, *p, ceilings, row);
         } catch (const Error& error) {
@@ -350,6 +351,7 @@ class Benchmark {
           // Throws after a kernel's fault, since nothing runs any more.
           if constexpr (std::is_same_v<Context, CudaContext>) context.synchronize();
         }
+      }
     }
   }
 
