@@ -27,6 +27,17 @@ RandomizationOptions options() {
   return options;
 }
 
+/// True and random labels, two epochs of each.
+RandomizationOptions stored_in(const TemporaryFolder& folder) {
+  RandomizationOptions small = options();
+  small.levels.clear();
+  small.pixels = false;
+  small.seeds = 1;
+  small.training.epochs = 2;
+  small.out = folder.path();
+  return small;
+}
+
 Module tiny() {
   return mlp(1, 64);
 }
@@ -62,12 +73,7 @@ TEST_CASE("Every setting is trained, and true labels are the measure of time") {
 
 TEST_CASE("A test with a folder is not run twice, and other images are another test") {
   const TemporaryFolder folder;
-  RandomizationOptions small = options();
-  small.levels.clear();
-  small.pixels = false;
-  small.seeds = 1;
-  small.training.epochs = 2;
-  small.out = folder.path();
+  const RandomizationOptions small = stored_in(folder);
   int made = 0;
   const auto counted = [&] { return ++made, tiny(); };
   const auto first = randomization_test(counted, images(), small);
@@ -83,12 +89,7 @@ TEST_CASE("A test with a folder is not run twice, and other images are another t
 
 TEST_CASE("A test with a folder does not take one model's runs for another's of the same name") {
   const TemporaryFolder folder;
-  RandomizationOptions small = options();
-  small.levels.clear();
-  small.pixels = false;
-  small.seeds = 1;
-  small.training.epochs = 2;
-  small.out = folder.path();
+  const RandomizationOptions small = stored_in(folder);
   const auto test = [&](const std::function<Module()>& model, const RandomizationOptions& how) {
     return randomization_test(model, images(), how).settings[1].runs[0].result.last_loss;
   };
