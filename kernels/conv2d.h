@@ -17,10 +17,12 @@ namespace shatter::kernels {
 /// multiplies that), winograd (float, 3x3 windows at stride 1) and im2col; CUDA has im2col,
 /// implicit_gemm (float, bfloat16) and, built with it, cudnn (float, bfloat16). float takes its
 /// operands as TF32 only where context.tf32(); implicit_gemm always does. automatic: on the CPU
-/// onednn, or without it im2col, but in float winograd where context.winograd() and there are at
-/// least 16 channels and filters; on CUDA cudnn, or without it implicit_gemm in bfloat16, and
-/// im2col in float and double.
+/// onednn, or without it (or where it is wrong in bfloat16) im2col, but in float winograd where
+/// context.winograd() and there are at least 16 channels and filters; on CUDA cudnn, or without it
+/// implicit_gemm in bfloat16, and im2col in float and double.
 enum class Conv2dAlgorithm { automatic, onednn, winograd, im2col, cudnn, implicit_gemm };
+
+enum class Conv2dDirection { forward, backward_data, backward_weight };
 
 constexpr const char* name_of(Conv2dAlgorithm algorithm) {
   switch (algorithm) {

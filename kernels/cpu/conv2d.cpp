@@ -25,12 +25,13 @@ bool empty(const Conv2dGeometry& g) {
 // What `automatic` stands for; throws for an algorithm that the CPU does not have for T or g.
 template <class T>
 Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
-                       Conv2dAlgorithm algorithm, const char* op) {
+                       Conv2dDirection direction, Conv2dAlgorithm algorithm, const char* op) {
   using enum Conv2dAlgorithm;
   constexpr bool is_float = std::is_same_v<T, float>;
   const bool has_onednn = is_float || (std::is_same_v<T, bfloat16> && has_bfloat16_products());
+  const bool fits = is_float || onednn_fits_bfloat16(g, direction);
   if (algorithm == automatic) {
-    if (!has_onednn) return im2col;
+    if (!has_onednn || !fits) return im2col;
     return is_float && context.winograd() && prefers_winograd(g) ? winograd : onednn;
   }
   const bool known = algorithm == im2col || (has_onednn && algorithm == onednn) ||
@@ -38,6 +39,10 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
   check(known, op, ": no algorithm ", name_of(algorithm), " for ", name_of(dtype_of<T>),
         " on this CPU; it has automatic, im2col", has_onednn ? ", onednn" : "",
         is_float ? ", winograd" : "");
+  check(algorithm != onednn || fits, op,
+        ": oneDNN computes these windows wrongly in bfloat16: input [", g.windows.n, ", ",
+        g.windows.h, ", ", g.windows.w, ", ", g.c, "], windows ", g.windows.r, "x", g.windows.s,
+        " at ", g.windows.stride_h, ", ", g.windows.stride_w);
   check(algorithm != winograd || winograd_fits(g), op,
         ": the algorithm winograd is for 3x3 windows at stride 1, not ", g.windows.r, "x",
         g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);
@@ -177,7 +182,7 @@ void backward_weight_im2col(CpuContext& context, const Conv2dGeometry& g, const 
 template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y, Conv2dAlgorithm algorithm) {
-  algorithm = chosen<T>(context, g, algorithm, "conv2d_forward");
+  algorithm = chosen<T>(context, g, Conv2dDirection::forward, algorithm, "conv2d_forward");
   if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
     const Windows& win = g.windows;
     for (std::int64_t i = 0; i < win.n * win.out_h() * win.out_w(); ++i)
@@ -199,7 +204,8 @@ void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, co
 template <class T>
 void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
                           T* dx, Conv2dAlgorithm algorithm) {
-  algorithm = chosen<T>(context, g, algorithm, "conv2d_backward_data");
+  algorithm =
+      chosen<T>(context, g, Conv2dDirection::backward_data, algorithm, "conv2d_backward_data");
   if (empty(g)) {
     for (std::int64_t i = 0; i < g.windows.n * g.windows.h * g.windows.w; ++i)
       std::fill_n(dx + i * g.x_step(), g.c, T(0));
@@ -219,7 +225,8 @@ void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T*
 template <class T>
 void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
                             wide_t<T>* dw, Conv2dAlgorithm algorithm) {
-  algorithm = chosen<T>(context, g, algorithm, "conv2d_backward_weight");
+  algorithm =
+      chosen<T>(context, g, Conv2dDirection::backward_weight, algorithm, "conv2d_backward_weight");
   if (empty(g)) {
     std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
     return;

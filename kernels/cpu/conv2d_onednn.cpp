@@ -270,6 +270,14 @@ void execute(const dnnl::engine& engine, const Plan& plan,
 
 }  // namespace
 
+bool onednn_fits_bfloat16(const Conv2dGeometry& g, Conv2dDirection direction) {
+  const Windows& win = g.windows;
+  if (direction == Conv2dDirection::backward_weight) return win.w >= win.stride_w || win.s == 1;
+  const bool steps = win.stride_h > 1 || win.stride_w > 1;
+  const std::int64_t last_row = (win.out_h() - 1) * win.stride_h - win.padding.top;
+  return direction != Conv2dDirection::forward || !steps || last_row < win.h;
+}
+
 template <class T>
 void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                            const float* bias, T* y) {

@@ -5,6 +5,12 @@
 
 namespace shatter::kernels {
 
+/// Whether oneDNN (seen in 2.6.3) computes this in bfloat16 without a fault. Its weight gradient
+/// reads scratch memory that it never wrote where the image is narrower than the stride and the
+/// window wider than 1; its forward pass on AMX reads outside the image where the stride exceeds 1
+/// and the last row of windows lies wholly in the bottom padding.
+bool onednn_fits_bfloat16(const Conv2dGeometry& g, Conv2dDirection direction);
+
 template <class T>
 void conv2d_forward_onednn(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                            const float* bias, T* y);

@@ -9,13 +9,11 @@
 #include <type_traits>
 #include <vector>
 
+#include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/cuda/context.h>
-#include <shatter/kernels/geometry.h>
 #include <shatter/kernels/types.h>
 
 namespace shatter::kernels {
-
-enum class Conv2dDirection { forward, backward_data, backward_weight };
 
 /// One convolution as cuDNN is asked for it.
 struct Conv2dProblem {
