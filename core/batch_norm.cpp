@@ -5,6 +5,23 @@
 #include <shatter/core/ops.h>
 
 namespace shatter {
+namespace {
+
+/// Batch normalisation by elementary ops, for its second derivative.
+Tensor normalised(const kernels::BatchNormGeometry& g, double epsilon, const Tensor& x,
+                  const Tensor& running_mean, const Tensor& running_variance, const Tensor& gamma,
+                  const Tensor& beta) {
+  const Tensor rows = x.reshape({g.rows, g.channels});
+  const Tensor mean = g.training ? shatter::mean(rows, 0) : running_mean;
+  const Tensor centred = rows - mean;
+  const Tensor variance = g.training ? shatter::mean(square(centred), 0) : running_variance;
+  Tensor y = centred / sqrt(variance + epsilon);
+  if (gamma) y = y * gamma;
+  if (beta) y = y + beta;
+  return (g.relu ? relu(y) : y).reshape(x.shape());
+}
+
+}  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   const Tensor& running_mean, const Tensor& running_variance,
@@ -53,28 +70,33 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                    variance.data<W>(), ops::data_or_null<W>(gamma),
                                    ops::data_or_null<W>(beta), y.data<T>());
   });
-  return record("batch_norm", y, {x, gamma, beta},
-                [g, epsilon = options.epsilon, x = x.detach(), mean, variance,
-                 gamma = gamma ? gamma.detach() : Tensor(),
-                 beta = beta ? beta.detach() : Tensor()](const Tensor& dy, const Needed& needed) {
-                  // dx is where the kernel leaves its work, so it is computed even for a frozen
-                  // input
-                  const Tensor dx = ops::like(x);
-                  const Tensor dgamma = needed[1] ? ops::like(gamma) : Tensor();
-                  const Tensor dbeta = needed[2] ? ops::like(beta) : Tensor();
-                  const Tensor input = x.packed();
-                  kernels::BatchNormGeometry backward = g;
-                  backward.x_pitch = 0;
-                  backward.y_pitch = dy.pitch();
-                  ops::run_mixed("batch_norm", dy, [&]<class T>(auto& context) {
-                    using W = wide_t<T>;
-                    kernels::batch_norm_backward<T>(
-                        context, backward, epsilon, input.data<T>(), dy.data<T>(), mean.data<W>(),
-                        variance.data<W>(), ops::data_or_null<W>(gamma), ops::data_or_null<W>(beta),
-                        dx.data<T>(), ops::data_or_null<W>(dgamma), ops::data_or_null<W>(dbeta));
-                  });
-                  return std::vector<Tensor>{dx, dgamma, dbeta};
-                });
+  return record(
+      "batch_norm", y, {x, gamma, beta},
+      [g, epsilon = options.epsilon, saved_x = Saved(x), mean, variance, saved_gamma = Saved(gamma),
+       saved_beta = Saved(beta)](const Tensor& dy, const Needed& needed) {
+        const Tensor in = *saved_x, scale = *saved_gamma, shift = *saved_beta;
+        if (grad_enabled()) {
+          const Tensor z = normalised(g, epsilon, in, mean, variance, scale, shift);
+          return partial_derivatives(z, dy, {in, scale, shift});
+        }
+        // dx is where the kernel leaves its work, so it is computed even for a frozen input
+        const Tensor dx = ops::like(in);
+        const Tensor dgamma = needed[1] ? ops::like(scale) : Tensor();
+        const Tensor dbeta = needed[2] ? ops::like(shift) : Tensor();
+        const Tensor input = in.packed();
+        kernels::BatchNormGeometry backward = g;
+        backward.x_pitch = 0;
+        backward.y_pitch = dy.pitch();
+        ops::run_mixed("batch_norm", dy, [&]<class T>(auto& context) {
+          using W = wide_t<T>;
+          kernels::batch_norm_backward<T>(
+              context, backward, epsilon, input.data<T>(), dy.data<T>(), mean.data<W>(),
+              variance.data<W>(), ops::data_or_null<W>(scale), ops::data_or_null<W>(shift),
+              dx.data<T>(), ops::data_or_null<W>(dgamma), ops::data_or_null<W>(dbeta));
+        });
+        return std::vector<Tensor>{dx, dgamma, dbeta};
+      },
+      Order::second);
 }
 
 }  // namespace shatter

@@ -47,20 +47,23 @@ Tensor concat(const std::vector<Tensor>& parts) {
   }
   std::vector<std::int64_t> sizes;
   for (const Tensor& part : parts) sizes.push_back(part.dim(-1));
-  return record("concat", y, parts, [sizes](const Tensor& dy, const Needed&) {
-    std::vector<Tensor> slices;
-    std::int64_t begin = 0;
-    for (const std::int64_t size : sizes) {
-      slices.push_back(dy.slice_channels(begin, size));
-      begin += size;
-    }
-    return slices;
-  });
+  return record(
+      "concat", y, parts,
+      [sizes](const Tensor& dy, const Needed&) {
+        std::vector<Tensor> slices;
+        std::int64_t begin = 0;
+        for (const std::int64_t size : sizes) {
+          slices.push_back(dy.slice_channels(begin, size));
+          begin += size;
+        }
+        return slices;
+      },
+      Order::second);
 }
 
 Tensor flatten(const Tensor& x) {
   check(x.rank() >= 1, "flatten: a scalar has no batch dimension");
-  return x.reshape({x.dim(0), x.dim(0) ? x.numel() / x.dim(0) : 0});
+  return x.reshape({x.dim(0), x.shape().with(0, 1).numel()});
 }
 
 Tensor permute(const Tensor& x_any, const std::vector<int>& order) {
@@ -83,9 +86,12 @@ Tensor permute(const Tensor& x_any, const std::vector<int>& order) {
     kernels::permute<T>(context, x.rank(), x.shape().dims().data(), order.data(), x.data<T>(),
                         y.data<T>());
   });
-  return record("permute", y, {x}, [inverse](const Tensor& dy, const Needed&) {
-    return std::vector<Tensor>{permute(dy, inverse)};
-  });
+  return record(
+      "permute", y, {x},
+      [inverse](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{permute(dy, inverse)};
+      },
+      Order::second);
 }
 
 }  // namespace shatter

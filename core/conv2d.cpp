@@ -35,6 +35,62 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& w, const Tensor& b,
   return {.windows = windows, .c = x.dim(3), .k = w.dim(0)};
 }
 
+/// dw of one convolution: linear in x and in dy, whose own gradients are the other two directions.
+Tensor weight_gradient(const Conv2dGeometry& g, const Conv2dOptions& options, const Tensor& x,
+                       const Tensor& dy);
+
+/// dx of one convolution: linear in dy and in w.
+Tensor data_gradient(const Conv2dGeometry& g, const Conv2dOptions& options, const Tensor& dy,
+                     const Tensor& w) {
+  const Windows& win = g.windows;
+  const Tensor dx = Tensor::empty({win.n, win.h, win.w, g.c}, dy.dtype(), dy.device());
+  const Tensor weight = w.detach().packed().to(dy.dtype());
+  ops::run_mixed("conv2d", dy, [&]<class T>(auto& context) {
+    Conv2dGeometry backward = g;
+    backward.y_pitch = dy.pitch();
+    kernels::conv2d_backward_data<T>(context, backward, dy.data<T>(), weight.data<T>(),
+                                     dx.data<T>());
+  });
+  return record(
+      "conv2d data gradient", dx, {dy, w},
+      [g, options, dy = Saved(dy), w = Saved(w)](const Tensor& ddx, const Needed& needed) {
+        return std::vector<Tensor>{needed[0] ? conv2d(ddx, *w, {}, options) : Tensor(),
+                                   needed[1] ? weight_gradient(g, options, ddx, *dy) : Tensor()};
+      },
+      Order::second);
+}
+
+Tensor weight_gradient(const Conv2dGeometry& g, const Conv2dOptions& options, const Tensor& x,
+                       const Tensor& dy) {
+  const Tensor dw =
+      Tensor::empty({g.k, g.windows.r, g.windows.s, g.c}, wide_of(x.dtype()), x.device());
+  ops::run_mixed("conv2d", x, [&]<class T>(auto& context) {
+    Conv2dGeometry backward = g;
+    backward.x_pitch = x.pitch();
+    backward.y_pitch = dy.pitch();
+    kernels::conv2d_backward_weight<T>(context, backward, x.data<T>(), dy.data<T>(),
+                                       dw.data<wide_t<T>>());
+  });
+  return record(
+      "conv2d weight gradient", dw, {x, dy},
+      [g, options, x = Saved(x), dy = Saved(dy)](const Tensor& ddw, const Needed& needed) {
+        return std::vector<Tensor>{needed[0] ? data_gradient(g, options, *dy, ddw) : Tensor(),
+                                   needed[1] ? conv2d(*x, ddw, {}, options) : Tensor()};
+      },
+      Order::second);
+}
+
+/// The gradient of the bias: dy [n, p, q, k] summed over all but k.
+Tensor bias_gradient(const Tensor& dy) {
+  if (grad_enabled()) return sum_to(dy, {dy.dim(-1)}).to(wide_of(dy.dtype()));
+  const Tensor db = Tensor::empty({dy.dim(-1)}, wide_of(dy.dtype()), dy.device());
+  ops::run_mixed("conv2d", dy, [&]<class T>(auto& context) {
+    kernels::reduce_rows<T>(context, ops::rows(dy), dy.dim(-1), dy.data<T>(), dy.pitch(),
+                            db.data<wide_t<T>>());
+  });
+  return db;
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
@@ -52,31 +108,16 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
     kernels::conv2d_forward<T>(context, forward, x.data<T>(), weight.data<T>(),
                                ops::data_or_null<wide_t<T>>(b), y.data<T>());
   });
-  return record("conv2d", y, {x, w, b},
-                [g, x = x.detach(), weight](const Tensor& dy, const Needed& needed) {
-                  Tensor dx, dw, db;
-                  ops::run_mixed("conv2d", dy, [&]<class T>(auto& context) {
-                    Conv2dGeometry backward = g;
-                    backward.y_pitch = dy.pitch();
-                    if (needed[0]) {
-                      dx = ops::like(x);
-                      kernels::conv2d_backward_data<T>(context, backward, dy.data<T>(),
-                                                       weight.data<T>(), dx.data<T>());
-                    }
-                    if (needed[1]) {
-                      dw = Tensor::empty(weight.shape(), wide_of(x.dtype()), x.device());
-                      backward.x_pitch = x.pitch();
-                      kernels::conv2d_backward_weight<T>(context, backward, x.data<T>(),
-                                                         dy.data<T>(), dw.data<wide_t<T>>());
-                    }
-                    if (needed[2]) {
-                      db = Tensor::empty({g.k}, wide_of(x.dtype()), x.device());
-                      kernels::reduce_rows<T>(context, ops::rows(dy), g.k, dy.data<T>(), dy.pitch(),
-                                              db.data<wide_t<T>>());
-                    }
-                  });
-                  return std::vector<Tensor>{dx, dw, db};
-                });
+  return record(
+      "conv2d", y, {x, w, b},
+      [g, options, x = Saved(x), w = Saved(w), weight = Saved(weight)](const Tensor& dy,
+                                                                       const Needed& needed) {
+        const Tensor taps = needed[0] ? grad_enabled() ? *w : *weight : Tensor();
+        return std::vector<Tensor>{needed[0] ? data_gradient(g, options, dy, taps) : Tensor(),
+                                   needed[1] ? weight_gradient(g, options, *x, dy) : Tensor(),
+                                   needed[2] ? bias_gradient(dy) : Tensor()};
+      },
+      Order::second);
 }
 
 }  // namespace shatter

@@ -30,10 +30,12 @@ Tensor dropout(const Tensor& x_any, double p, const RandomKey& key, const Tensor
         "dropout: step is ", step.str(), ", expected int64 [1] on ", x_any.device().name());
   check(p >= 0 && p < 1, "dropout: probability ", p, ", expected 0 <= p < 1");
   const Tensor x = x_any.packed();
-  return record("dropout", masked(x.detach(), p, key, step), {x},
-                [p, key, step](const Tensor& dy, const Needed&) {
-                  return std::vector<Tensor>{masked(dy.packed(), p, key, step)};
-                });
+  return record(
+      "dropout", masked(x, p, key, step), {x},
+      [p, key, step = Saved(step)](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{dropout(dy, p, key, *step)};
+      },
+      Order::second);
 }
 
 }  // namespace shatter

@@ -42,10 +42,42 @@ Tensor chosen(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   ops::check_operands(name, {a, b});
   const Tensor y = apply(name, op, a.detach(), b.detach());
   return record(
-      name, y, {a, b}, [y, a = a.detach(), b = b.shape()](const Tensor& dy, const Needed&) {
-        const Tensor to_a = multiply(dy, equal(a, y));
-        return std::vector<Tensor>{sum_to(to_a, a.shape()), sum_to(subtract(dy, to_a), b)};
-      });
+      name, y, {a, b},
+      [a_shape = a.shape(), b_shape = b.shape(), a = Saved(a.detach()), y = Saved(y)](
+          const Tensor& dy, const Needed&) {
+        // b is chosen where it alone is the result: on ties, and where a is NaN, it is a.
+        const Tensor differs = affine(equal(*a, *y), -1, 1), a_is_number = equal(*a, *a);
+        const Tensor to_b = multiply(dy, multiply(differs, a_is_number));
+        return std::vector<Tensor>{sum_to(subtract(dy, to_b), a_shape), sum_to(to_b, b_shape)};
+      },
+      Order::second);
+}
+
+/// f'(x) by differentiable ops.
+Tensor derivative(UnaryOp op, const Tensor& x) {
+  const auto steps = [&] {  // of a function made of straight lines
+    const Tensor line = x.detach(), ones = Tensor::full(x.shape(), 1, x.dtype(), x.device());
+    const Tensor slope = ops::like(x);
+    ops::run_mixed(name_of(op), x, [&]<class T>(auto& context) {
+      kernels::unary_backward<T>(context, op, x.numel(), line.data<T>(), line.data<T>(),
+                                 ones.data<T>(), slope.data<T>());
+    });
+    return slope;
+  };
+  switch (op) {
+    case UnaryOp::exp: return exp(x);
+    case UnaryOp::log: return divide(Tensor::full({}, 1, x.dtype(), x.device()), x);
+    case UnaryOp::sqrt: return divide(Tensor::full({}, 0.5, x.dtype(), x.device()), sqrt(x));
+    case UnaryOp::square: return affine(x, 2, 0);
+    case UnaryOp::abs:
+    case UnaryOp::relu: return steps();
+    case UnaryOp::sigmoid: {
+      const Tensor y = sigmoid(x);
+      return multiply(y, affine(y, -1, 1));
+    }
+    case UnaryOp::tanh: return affine(square(tanh(x)), -1, 1);
+  }
+  fail(ErrorKind::unexpected, "derivative: no such function");
 }
 
 Tensor unary(const char* name, UnaryOp op, const Tensor& x_any) {
@@ -55,56 +87,69 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x_any) {
   ops::run_mixed(name, x, [&]<class T>(auto& context) {
     kernels::unary_forward<T>(context, op, x.numel(), x.data<T>(), y.data<T>());
   });
-  return record(name, y, {x}, [name, op, x = x.detach(), y](const Tensor& dy, const Needed&) {
-    const Tensor dx = ops::like(x), dense = dy.packed();
-    ops::run_mixed(name, x, [&]<class T>(auto& context) {
-      kernels::unary_backward<T>(context, op, x.numel(), x.data<T>(), y.data<T>(), dense.data<T>(),
-                                 dx.data<T>());
-    });
-    return std::vector<Tensor>{dx};
-  });
+  return record(
+      name, y, {x},
+      [name, op, saved_x = Saved(x), saved_y = Saved(y)](const Tensor& dy, const Needed&) {
+        const Tensor in = *saved_x, dense = dy.packed();
+        if (grad_enabled()) return std::vector<Tensor>{multiply(dense, derivative(op, in))};
+        const Tensor out = *saved_y, dx = ops::like(in);
+        ops::run_mixed(name, in, [&]<class T>(auto& context) {
+          kernels::unary_backward<T>(context, op, in.numel(), in.data<T>(), out.data<T>(),
+                                     dense.data<T>(), dx.data<T>());
+        });
+        return std::vector<Tensor>{dx};
+      },
+      Order::second);
 }
 
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
   ops::check_operands("add", {a, b});
-  return record("add", apply("add", BinaryOp::add, a.detach(), b.detach()), {a, b},
-                [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
-                  return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
-                                             needed[1] ? sum_to(dy, b) : Tensor()};
-                });
+  return record(
+      "add", apply("add", BinaryOp::add, a.detach(), b.detach()), {a, b},
+      [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
+        return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
+                                   needed[1] ? sum_to(dy, b) : Tensor()};
+      },
+      Order::second);
 }
 
 Tensor subtract(const Tensor& a, const Tensor& b) {
   ops::check_operands("subtract", {a, b});
-  return record("subtract", apply("subtract", BinaryOp::subtract, a.detach(), b.detach()), {a, b},
-                [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
-                  return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
-                                             needed[1] ? sum_to(-dy, b) : Tensor()};
-                });
+  return record(
+      "subtract", apply("subtract", BinaryOp::subtract, a.detach(), b.detach()), {a, b},
+      [a = a.shape(), b = b.shape()](const Tensor& dy, const Needed& needed) {
+        return std::vector<Tensor>{needed[0] ? sum_to(dy, a) : Tensor(),
+                                   needed[1] ? sum_to(-dy, b) : Tensor()};
+      },
+      Order::second);
 }
 
 Tensor multiply(const Tensor& a, const Tensor& b) {
   ops::check_operands("multiply", {a, b});
-  return record("multiply", apply("multiply", BinaryOp::multiply, a.detach(), b.detach()), {a, b},
-                [a = a.detach(), b = b.detach()](const Tensor& dy, const Needed& needed) {
-                  return std::vector<Tensor>{
-                      needed[0] ? sum_to(multiply(dy, b), a.shape()) : Tensor(),
-                      needed[1] ? sum_to(multiply(dy, a), b.shape()) : Tensor()};
-                });
+  return record(
+      "multiply", apply("multiply", BinaryOp::multiply, a.detach(), b.detach()), {a, b},
+      [a_shape = a.shape(), b_shape = b.shape(), a = Saved(a), b = Saved(b)](const Tensor& dy,
+                                                                             const Needed& needed) {
+        return std::vector<Tensor>{needed[0] ? sum_to(multiply(dy, *b), a_shape) : Tensor(),
+                                   needed[1] ? sum_to(multiply(dy, *a), b_shape) : Tensor()};
+      },
+      Order::second);
 }
 
 Tensor divide(const Tensor& a, const Tensor& b) {
   ops::check_operands("divide", {a, b});
-  const Tensor y = apply("divide", BinaryOp::divide, a.detach(), b.detach());
-  return record("divide", y, {a, b},
-                [y, a = a.shape(), b = b.detach()](const Tensor& dy, const Needed& needed) {
-                  const Tensor da = divide(dy, b);
-                  return std::vector<Tensor>{
-                      needed[0] ? sum_to(da, a) : Tensor(),
-                      needed[1] ? sum_to(-multiply(da, y), b.shape()) : Tensor()};
-                });
+  return record(
+      "divide", apply("divide", BinaryOp::divide, a.detach(), b.detach()), {a, b},
+      [a_shape = a.shape(), b_shape = b.shape(), a = Saved(a), b = Saved(b)](const Tensor& dy,
+                                                                             const Needed& needed) {
+        const Tensor da = divide(dy, *b);
+        return std::vector<Tensor>{
+            needed[0] ? sum_to(da, a_shape) : Tensor(),
+            needed[1] ? sum_to(-multiply(da, divide(*a, *b)), b_shape) : Tensor()};
+      },
+      Order::second);
 }
 
 Tensor maximum(const Tensor& a, const Tensor& b) {
@@ -128,9 +173,12 @@ Tensor affine(const Tensor& x_any, double scale, double shift) {
     kernels::affine<T>(context, x.numel(), static_cast<T>(scale), static_cast<T>(shift),
                        x.data<T>(), y.data<T>());
   });
-  return record("affine", y, {x}, [scale](const Tensor& dy, const Needed&) {
-    return std::vector<Tensor>{affine(dy, scale, 0)};
-  });
+  return record(
+      "affine", y, {x},
+      [scale](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{affine(dy, scale, 0)};
+      },
+      Order::second);
 }
 
 Tensor exp(const Tensor& x) {

@@ -82,4 +82,26 @@ GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
   return report;
 }
 
+GradcheckReport gradgradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                              const std::vector<Tensor>& inputs, const GradcheckOptions& options) {
+  const auto fixed = [](std::uint64_t seed, const Tensor& like) {
+    return random_normal({.seed = seed}, like.shape(), 0, 1, like.dtype(), like.device());
+  };
+  const auto weighted_gradients = [&](const std::vector<Tensor>& x) {
+    const EnableGrad recorded;
+    std::vector<Tensor> checked;
+    for (const Tensor& input : x)
+      if (input.requires_grad()) checked.push_back(input);
+    const Tensor y = f(x);
+    const std::vector<Tensor> gradients =
+        grad(sum(multiply(y, fixed(1, y))), checked, {.create_graph = true});
+    // Of a linear function the gradients are constant: the zero keeps the sum on the tape.
+    Tensor total = sum(multiply(checked[0], Tensor::zeros({}, DType::float64, x[0].device())));
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      total = total + sum(multiply(gradients[i], fixed(i + 2, gradients[i])));
+    return total;
+  };
+  return gradcheck(weighted_gradients, inputs, options);
+}
+
 }  // namespace shatter

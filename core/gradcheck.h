@@ -30,4 +30,10 @@ struct GradcheckReport {
 GradcheckReport gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options = {});
 
+/// The same for second derivatives: compares the gradient of sum_i <g_i, r_i>, where g is the
+/// gradient that gradcheck() checks, computed with create_graph, and r are fixed random tensors.
+GradcheckReport gradgradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                              const std::vector<Tensor>& inputs,
+                              const GradcheckOptions& options = {});
+
 }  // namespace shatter

@@ -24,10 +24,10 @@ Tensor local_response_norm(const Tensor& x_any, const LrnOptions& options) {
     kernels::lrn_forward<T>(context, g, x.data<T>(), y.data<T>());
   });
   return record("local_response_norm", y, {x},
-                [g, x = x.detach()](const Tensor& dy_any, const Needed&) {
-                  const Tensor dx = ops::like(x), dy = dy_any.packed();
-                  ops::run_mixed("local_response_norm", x, [&]<class T>(auto& context) {
-                    kernels::lrn_backward<T>(context, g, x.data<T>(), dy.data<T>(), dx.data<T>());
+                [g, saved = Saved(x)](const Tensor& dy_any, const Needed&) {
+                  const Tensor in = *saved, dx = ops::like(in), dy = dy_any.packed();
+                  ops::run_mixed("local_response_norm", in, [&]<class T>(auto& context) {
+                    kernels::lrn_backward<T>(context, g, in.data<T>(), dy.data<T>(), dx.data<T>());
                   });
                   return std::vector<Tensor>{dx};
                 });

@@ -12,7 +12,7 @@ namespace {
 /// op(a) op(b), without a tape; `wide`: a product of bfloat16 comes in float32.
 Tensor product(const char* name, const Tensor& a_any, bool transpose_a, const Tensor& b_any,
                bool transpose_b, bool wide = false) {
-  const Tensor a = a_any.packed(), b = b_any.packed();
+  const Tensor a = a_any.detach().packed(), b = b_any.detach().packed();
   const kernels::MatmulGeometry g{.m = a.dim(transpose_a ? 1 : 0),
                                   .n = b.dim(transpose_b ? 0 : 1),
                                   .k = a.dim(transpose_a ? 0 : 1),
@@ -38,21 +38,23 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   check(a.dim(transpose_a ? 0 : 1) == b.dim(transpose_b ? 1 : 0), "matmul: ", a.shape(),
         transpose_a ? " transposed" : "", " times ", b.shape(), transpose_b ? " transposed" : "",
         ": inner dimensions differ");
-  const Tensor c = product("matmul", a.detach(), transpose_a, b.detach(), transpose_b);
-  return record("matmul", c, {a, b},
-                [a = a.detach(), b = b.detach(), transpose_a, transpose_b](const Tensor& dc,
-                                                                           const Needed& needed) {
-                  Tensor da, db;
-                  if (needed[0]) {
-                    da = transpose_a ? product("matmul", b, transpose_b, dc, true)
-                                     : product("matmul", dc, false, b, !transpose_b);
-                  }
-                  if (needed[1]) {
-                    db = transpose_b ? product("matmul", dc, true, a, transpose_a)
-                                     : product("matmul", a, !transpose_a, dc, false);
-                  }
-                  return std::vector<Tensor>{da, db};
-                });
+  const Tensor c = product("matmul", a, transpose_a, b, transpose_b);
+  return record(
+      "matmul", c, {a, b},
+      [a = Saved(a), b = Saved(b), transpose_a, transpose_b](const Tensor& dc,
+                                                             const Needed& needed) {
+        Tensor da, db;
+        if (needed[0]) {
+          da =
+              transpose_a ? matmul(*b, dc, transpose_b, true) : matmul(dc, *b, false, !transpose_b);
+        }
+        if (needed[1]) {
+          db =
+              transpose_b ? matmul(dc, *a, true, transpose_a) : matmul(*a, dc, !transpose_a, false);
+        }
+        return std::vector<Tensor>{da, db};
+      },
+      Order::second);
 }
 
 Tensor linear(const Tensor& x_any, const Tensor& w, const Tensor& b, bool with_relu) {
@@ -62,7 +64,7 @@ Tensor linear(const Tensor& x_any, const Tensor& w, const Tensor& b, bool with_r
         x_any.shape(), " does not fit weight ", w.shape(), "; expected [n, in] and [out, in]");
   check(!b || b.shape() == Shape{w.dim(0)}, "linear: bias ", b ? b.str() : "", " for weight ",
         w.shape());
-  const Tensor x = x_any.detach().packed(), weight = w.detach().to(x.dtype()).packed();
+  const Tensor x = x_any.packed(), weight = w.detach().to(x.dtype()).packed();
   const Tensor bias = b ? b.detach().packed() : Tensor();
   const kernels::LinearGeometry g{
       .n = x.dim(0), .in = x.dim(1), .out = w.dim(0), .relu = with_relu};
@@ -71,28 +73,37 @@ Tensor linear(const Tensor& x_any, const Tensor& w, const Tensor& b, bool with_r
     kernels::linear_forward<T>(context, g, x.data<T>(), weight.data<T>(),
                                ops::data_or_null<wide_t<T>>(bias), y.data<T>());
   });
-  return record("linear", y, {x_any, w, b},
-                [x, weight, y = with_relu ? y : Tensor()](const Tensor& dy, const Needed& needed) {
-                  const Tensor dense = dy.packed(), dz = y ? ops::like(y) : dense;
-                  if (y) {
-                    ops::run_mixed("linear", y, [&]<class T>(auto& context) {
-                      kernels::unary_backward<T>(context, kernels::UnaryOp::relu, y.numel(),
-                                                 y.data<T>(), y.data<T>(), dense.data<T>(),
-                                                 dz.data<T>());
-                    });
-                  }
-                  Tensor dx, dw, db;
-                  if (needed[0]) dx = product("linear", dz, false, weight, false);
-                  if (needed[1]) dw = product("linear", dz, true, x, false, true);
-                  if (needed[2]) {
-                    db = Tensor::empty({dz.dim(1)}, wide_of(dz.dtype()), dz.device());
-                    ops::run_mixed("linear", dz, [&]<class T>(auto& context) {
-                      kernels::reduce_rows<T>(context, dz.dim(0), dz.dim(1), dz.data<T>(),
-                                              dz.dim(1), db.data<wide_t<T>>());
-                    });
-                  }
-                  return std::vector<Tensor>{dx, dw, db};
-                });
+  return record(
+      "linear", y, {x, w, b},
+      [saved_x = Saved(x), saved_w = Saved(w), weight = Saved(weight), saved_b = Saved(b),
+       saved_y = Saved(with_relu ? y : Tensor())](const Tensor& dy, const Needed& needed) {
+        if (grad_enabled()) {
+          const std::vector<Tensor> inputs{*saved_x, *saved_w, *saved_b};
+          Tensor z = matmul(inputs[0], inputs[1].to(inputs[0].dtype()), false, true);
+          if (inputs[2]) z = z + inputs[2];
+          return partial_derivatives(saved_y.defined() ? relu(z) : z, dy, inputs);
+        }
+        const Tensor dense = dy.packed(), dz = saved_y.defined() ? ops::like(dense) : dense;
+        if (saved_y.defined()) {
+          const Tensor out = *saved_y;
+          ops::run_mixed("linear", out, [&]<class T>(auto& context) {
+            kernels::unary_backward<T>(context, kernels::UnaryOp::relu, out.numel(), out.data<T>(),
+                                       out.data<T>(), dense.data<T>(), dz.data<T>());
+          });
+        }
+        Tensor dx, dw, db;
+        if (needed[0]) dx = product("linear", dz, false, *weight, false);
+        if (needed[1]) dw = product("linear", dz, true, *saved_x, false, true);
+        if (needed[2]) {
+          db = Tensor::empty({dz.dim(1)}, wide_of(dz.dtype()), dz.device());
+          ops::run_mixed("linear", dz, [&]<class T>(auto& context) {
+            kernels::reduce_rows<T>(context, dz.dim(0), dz.dim(1), dz.data<T>(), dz.dim(1),
+                                    db.data<wide_t<T>>());
+          });
+        }
+        return std::vector<Tensor>{dx, dw, db};
+      },
+      Order::second);
 }
 
 }  // namespace shatter

@@ -41,6 +41,23 @@ Pool2dGeometry pitched(Pool2dGeometry g, std::int64_t x_pitch, std::int64_t y_pi
   return g;
 }
 
+Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& g, const Tensor& into);
+
+/// The gradient of average: linear in dy, its own gradient is the average again.
+Tensor average_gradient(const char* op, const Tensor& dy, const Pool2dGeometry& g) {
+  const Windows& win = g.windows;
+  const Tensor dx = Tensor::empty({win.n, win.h, win.w, g.c}, dy.dtype(), dy.device());
+  ops::run_mixed(op, dy, [&]<class T>(auto& context) {
+    kernels::avg_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(), dx.data<T>());
+  });
+  return record(
+      op, dx, {dy},
+      [op, g](const Tensor& ddx, const Needed&) {
+        return std::vector<Tensor>{average(op, ddx, g, {})};
+      },
+      Order::second);
+}
+
 /// Averages over the windows of g, whose extent need not be square.
 Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& g, const Tensor& into) {
   const Tensor y = ops::result(op, into, output_shape(g), x);
@@ -48,14 +65,44 @@ Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& g, const T
     kernels::avg_pool2d_forward<T>(context, pitched(g, x.pitch(), y.pitch()), x.data<T>(),
                                    y.data<T>());
   });
-  return record(op, y, {x}, [op, g, shape = x.shape()](const Tensor& dy, const Needed&) {
-    const Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-    ops::run_mixed(op, dy, [&]<class T>(auto& context) {
-      kernels::avg_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(),
-                                      dx.data<T>());
-    });
-    return std::vector<Tensor>{dx};
+  return record(
+      op, y, {x},
+      [op, g](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{average_gradient(op, dy, g)};
+      },
+      Order::second);
+}
+
+/// The elements of x that max pooling chose, and back: each is the other's gradient.
+Tensor chosen_elements(const Tensor& x, const Tensor& index, const Pool2dGeometry& g);
+
+Tensor max_gradient(const Tensor& dy, const Tensor& index, const Pool2dGeometry& g) {
+  const Windows& win = g.windows;
+  const Tensor dx = Tensor::empty({win.n, win.h, win.w, g.c}, dy.dtype(), dy.device());
+  ops::run_mixed("max_pool2d", dy, [&]<class T>(auto& context) {
+    kernels::max_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(),
+                                    index.data<std::uint8_t>(), dx.data<T>());
   });
+  return record(
+      "max_pool2d", dx, {dy},
+      [index, g](const Tensor& ddx, const Needed&) {
+        return std::vector<Tensor>{chosen_elements(ddx, index, g)};
+      },
+      Order::second);
+}
+
+Tensor chosen_elements(const Tensor& x, const Tensor& index, const Pool2dGeometry& g) {
+  const Tensor y = Tensor::empty(output_shape(g), x.dtype(), x.device());
+  ops::run_mixed("max_pool2d", x, [&]<class T>(auto& context) {
+    kernels::max_pool2d_chosen<T>(context, pitched(g, x.pitch(), 0), x.data<T>(),
+                                  index.data<std::uint8_t>(), y.data<T>());
+  });
+  return record(
+      "max_pool2d", y, {x},
+      [index, g](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{max_gradient(dy, index, g)};
+      },
+      Order::second);
 }
 
 }  // namespace
@@ -71,14 +118,11 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& i
                                    y.data<T>(), index.data<std::uint8_t>());
   });
   return record(
-      "max_pool2d", y, {x}, [g, index, shape = x.shape()](const Tensor& dy, const Needed&) {
-        const Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-        ops::run_mixed("max_pool2d", dy, [&]<class T>(auto& context) {
-          kernels::max_pool2d_backward<T>(context, pitched(g, 0, dy.pitch()), dy.data<T>(),
-                                          index.data<std::uint8_t>(), dx.data<T>());
-        });
-        return std::vector<Tensor>{dx};
-      });
+      "max_pool2d", y, {x},
+      [g, index](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{max_gradient(dy, index, g)};
+      },
+      Order::second);
 }
 
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& into) {

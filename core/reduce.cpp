@@ -47,10 +47,12 @@ Tensor sum(const Tensor& x) {
 Tensor sum(const Tensor& x, int axis, bool keep) {
   ops::check_operands("sum", {x});
   axis = x.shape().axis(axis);
-  const Tensor y = record("sum", reduce("sum", ReduceOp::sum, x.detach(), axis), {x},
-                          [shape = x.shape()](const Tensor& dy, const Needed&) {
-                            return std::vector<Tensor>{spread(dy, shape)};
-                          });
+  const Tensor y = record(
+      "sum", reduce("sum", ReduceOp::sum, x.detach(), axis), {x},
+      [shape = x.shape()](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{spread(dy, shape)};
+      },
+      Order::second);
   return keep ? y : y.reshape(without(x.shape(), axis));
 }
 
@@ -67,11 +69,13 @@ Tensor max(const Tensor& x, int axis, bool keep) {
   axis = x.shape().axis(axis);
   check(x.dim(axis) > 0, "max: dimension ", axis, " of ", x.shape(), " is empty");
   const Tensor largest = reduce("max", ReduceOp::maximum, x.detach(), axis);
-  const Tensor y =
-      record("max", largest, {x}, [x = x.detach(), largest, axis](const Tensor& dy, const Needed&) {
-        const Tensor ties = equal(x, largest);
+  const Tensor y = record(
+      "max", largest, {x},
+      [x = Saved(x.detach()), largest = Saved(largest), axis](const Tensor& dy, const Needed&) {
+        const Tensor ties = equal(*x, *largest);
         return std::vector<Tensor>{multiply(ties, divide(dy, sum(ties, axis, true)))};
-      });
+      },
+      Order::second);
   return keep ? y : y.reshape(without(x.shape(), axis));
 }
 

@@ -9,9 +9,11 @@
 namespace shatter {
 namespace {
 
-/// A row-wise function of x and its gradient from y and dy.
-template <class Forward, class Backward>
-Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward backward) {
+/// A row-wise function of x and its gradient from y and dy; `composed` is the gradient by
+/// differentiable ops of x and dy.
+template <class Forward, class Backward, class Composed>
+Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward backward,
+               Composed composed) {
   ops::check_operands(name, {x_any});
   const Tensor x = x_any.packed();
   check(x.rank() >= 1 && x.dim(-1) > 0, name, ": ", x.shape(), " has no classes");
@@ -19,13 +21,18 @@ Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward 
   ops::run(name, x, [&]<class T>(auto& context) {
     forward(context, ops::rows(x), x.dim(-1), x.data<T>(), y.data<T>());
   });
-  return record(name, y, {x}, [name, y, backward](const Tensor& dy_any, const Needed&) {
-    const Tensor dx = ops::like(y), dy = dy_any.packed();
-    ops::run(name, y, [&]<class T>(auto& context) {
-      backward(context, ops::rows(y), y.dim(-1), y.data<T>(), dy.data<T>(), dx.data<T>());
-    });
-    return std::vector<Tensor>{dx};
-  });
+  return record(
+      name, y, {x},
+      [name, x = Saved(x), saved_y = Saved(y), backward, composed](const Tensor& dy_any,
+                                                                   const Needed&) {
+        if (grad_enabled()) return std::vector<Tensor>{composed(*x, dy_any)};
+        const Tensor out = *saved_y, dx = ops::like(out), dy = dy_any.packed();
+        ops::run(name, out, [&]<class T>(auto& context) {
+          backward(context, ops::rows(out), out.dim(-1), out.data<T>(), dy.data<T>(), dx.data<T>());
+        });
+        return std::vector<Tensor>{dx};
+      },
+      Order::second);
 }
 
 void check_labels(const char* op, const Tensor& logits, const Tensor& labels) {
@@ -64,14 +71,21 @@ Tensor losses(const char* op, const Tensor& logits, const Tensor& labels, double
 Tensor softmax(const Tensor& x) {
   return rowwise(
       "softmax", x, [](auto& context, auto... a) { kernels::softmax_forward(context, a...); },
-      [](auto& context, auto... a) { kernels::softmax_backward(context, a...); });
+      [](auto& context, auto... a) { kernels::softmax_backward(context, a...); },
+      [](const Tensor& logits, const Tensor& dy) {
+        const Tensor y = softmax(logits);
+        return y * (dy - sum(y * dy, -1, true));
+      });
 }
 
 Tensor log_softmax(const Tensor& x) {
   return rowwise(
       "log_softmax", x,
       [](auto& context, auto... a) { kernels::log_softmax_forward(context, a...); },
-      [](auto& context, auto... a) { kernels::log_softmax_backward(context, a...); });
+      [](auto& context, auto... a) { kernels::log_softmax_backward(context, a...); },
+      [](const Tensor& logits, const Tensor& dy) {
+        return dy - softmax(logits) * sum(dy, -1, true);
+      });
 }
 
 Tensor cross_entropy(const Tensor& logits_any, const Tensor& labels, double label_smoothing) {
@@ -83,9 +97,17 @@ Tensor cross_entropy(const Tensor& logits_any, const Tensor& labels, double labe
   const bool needed = grad_enabled() && logits.requires_grad();
   const Tensor gradient = needed ? ops::like(logits) : Tensor();
   const Tensor each = losses("cross_entropy", logits, labels.packed(), label_smoothing, gradient);
-  return record("cross_entropy", mean(each), {logits}, [gradient](const Tensor& dy, const Needed&) {
-    return std::vector<Tensor>{multiply(gradient, affine(dy, 1.0 / double(gradient.dim(0)), 0))};
-  });
+  return record(
+      "cross_entropy", mean(each), {logits},
+      [gradient, logits = Saved(logits)](const Tensor& dy, const Needed&) {
+        const Tensor scale = affine(dy, 1.0 / double(gradient.dim(0)), 0);
+        if (!grad_enabled()) return std::vector<Tensor>{multiply(gradient, scale)};
+        // Of the loss of one example: softmax - target.
+        const Tensor x = *logits;
+        const Tensor target = subtract(softmax(x.detach()), gradient);
+        return std::vector<Tensor>{multiply(subtract(softmax(x), target), scale)};
+      },
+      Order::second);
 }
 
 Tensor cross_entropy_each(const Tensor& logits, const Tensor& labels) {

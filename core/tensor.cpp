@@ -51,6 +51,25 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   });
 }
 
+/// A packed copy without gradient history.
+Tensor copied(const Tensor& x) {
+  const Tensor copy = Tensor::empty(x.shape(), x.dtype(), x.device());
+  copy_elements(x, copy);
+  return copy;
+}
+
+/// dy in its place within zeros of `shape`: the gradient of slice(zeros), whose own gradient is a
+/// slice again.
+template <class Slice>
+Tensor placed(const Tensor& dy, const Shape& shape, Slice slice) {
+  const Tensor dx = Tensor::zeros(shape, dy.dtype(), dy.device());
+  copy_elements(dy, slice(dx));
+  return record(
+      "placed", dx, {dy},
+      [slice](const Tensor& g, const Needed&) { return std::vector<Tensor>{slice(g)}; },
+      Order::second);
+}
+
 /// Copies between equal packed tensors of which one lies on a CUDA device, the other on the CPU.
 void copy_across(const Tensor& from, const Tensor& to) {
   if constexpr (built_with_cuda) {
@@ -143,9 +162,12 @@ Tensor Tensor::to(Device device) const {
   if (device == this->device()) return *this;
   Tensor moved = empty(shape(), dtype(), device);
   moved.copy_from(*this);
-  return record("to", moved, {*this}, [from = this->device()](const Tensor& dy, const Needed&) {
-    return std::vector<Tensor>{dy.to(from)};
-  });
+  return record(
+      "to", moved, {*this},
+      [from = this->device()](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{dy.to(from)};
+      },
+      Order::second);
 }
 
 Tensor Tensor::to(DType dtype) const {
@@ -153,21 +175,22 @@ Tensor Tensor::to(DType dtype) const {
   Tensor converted = empty(shape(), dtype, device());
   converted.copy_from(*this);
   if (!is_floating(dtype)) return converted;
-  return record("to", converted, {*this}, [from = this->dtype()](const Tensor& dy, const Needed&) {
-    return std::vector<Tensor>{dy.to(from)};
-  });
+  return record(
+      "to", converted, {*this},
+      [from = this->dtype()](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{dy.to(from)};
+      },
+      Order::second);
 }
 
 Tensor Tensor::clone() const {
-  Tensor copy = empty(shape(), dtype(), device());
-  copy_elements(*this, copy);
-  return copy;
+  return record(
+      "clone", copied(*this), {*this},
+      [](const Tensor& dy, const Needed&) { return std::vector<Tensor>{dy}; }, Order::second);
 }
 
 Tensor Tensor::packed() const {
-  if (is_packed()) return *this;
-  return record("packed", clone(), {*this},
-                [](const Tensor& dy, const Needed&) { return std::vector<Tensor>{dy}; });
+  return is_packed() ? *this : clone();
 }
 
 Tensor Tensor::reshape(std::initializer_list<std::int64_t> dims) const {
@@ -188,21 +211,24 @@ Tensor Tensor::reshape(const Shape& shape) const {
         shape, " has ", shape.numel());
   if (shape == this->shape()) return *this;
   const Tensor whole = packed();
-  return record("reshape", whole.view(shape, Rows(shape).columns, whole.offset()), {whole},
-                [from = this->shape()](const Tensor& dy, const Needed&) {
-                  return std::vector<Tensor>{dy.reshape(from)};
-                });
+  return record(
+      "reshape", whole.view(shape, Rows(shape).columns, whole.offset()), {whole},
+      [from = this->shape()](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{dy.reshape(from)};
+      },
+      Order::second);
 }
 
 Tensor Tensor::slice_channels(std::int64_t begin, std::int64_t count) const {
   check(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(-1),
         "slice_channels: ", begin, " .. ", begin + count, " of ", shape());
-  return record("slice_channels", view(shape().with(-1, count), pitch(), offset() + begin), {*this},
-                [shape = shape(), begin, count](const Tensor& dy, const Needed&) {
-                  const Tensor dx = zeros(shape, dy.dtype(), dy.device());
-                  copy_elements(dy, dx.slice_channels(begin, count));
-                  return std::vector<Tensor>{dx};
-                });
+  return record(
+      "slice_channels", view(shape().with(-1, count), pitch(), offset() + begin), {*this},
+      [shape = shape(), begin, count](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{
+            placed(dy, shape, [=](const Tensor& x) { return x.slice_channels(begin, count); })};
+      },
+      Order::second);
 }
 
 Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
@@ -211,7 +237,14 @@ Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
   const std::int64_t item = rank() == 1    ? 1
                             : dim(-1) == 0 ? 0
                                            : shape().with(0, 1).numel() / dim(-1) * pitch();
-  return view(shape().with(0, count), rank() == 1 ? count : pitch(), offset() + begin * item);
+  return record(
+      "slice_items",
+      view(shape().with(0, count), rank() == 1 ? count : pitch(), offset() + begin * item), {*this},
+      [shape = shape(), begin, count](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{
+            placed(dy, shape, [=](const Tensor& x) { return x.slice_items(begin, count); })};
+      },
+      Order::second);
 }
 
 Tensor Tensor::reinterpret(DType dtype) const {
@@ -226,6 +259,7 @@ Tensor Tensor::reinterpret(DType dtype) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   check(source.shape() == shape(), "copy_from: source ", source.shape(), ", destination ", shape());
+  note_overwritten();
   if (source.device() != device()) {
     // Through the CPU between two CUDA devices; types are converted where the source is.
     if (source.device().is_cuda() && device().is_cuda())
@@ -258,6 +292,7 @@ void Tensor::fill(double value) const {
       check(whole >= low && whole < end, "fill: ", value, " is no ", name_of(dtype()));
     }
   });
+  note_overwritten();
   if (!is_packed()) {
     copy_elements(full(shape(), value, dtype(), device()), *this);
     return;

@@ -2,6 +2,7 @@
 // is a null pointer until it is needed. Images are NHWC [n, h, w, c].
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,9 +29,15 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
+  /// How often the elements were overwritten: by fill(), copy_from() and the optimizers. What is
+  /// written through data() or as an op's `into` does not count.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  void note_overwritten() { version_.fetch_add(1, std::memory_order_relaxed); }
+
  private:
   Device device_;
   std::size_t bytes_;
+  std::atomic<std::uint64_t> version_{0};
   std::shared_ptr<CachingAllocator> allocator_;  // of the CUDA context that was asked
   std::byte* data_;
 };
@@ -88,7 +95,7 @@ class Tensor {
   /// between floating types.
   Tensor to(Device device) const;
   Tensor to(DType dtype) const;
-  /// A packed copy. Not differentiable: for state.
+  /// A packed copy. Differentiable.
   Tensor clone() const;
   /// Itself when packed, else a packed copy. Differentiable.
   Tensor packed() const;
@@ -101,7 +108,7 @@ class Tensor {
   /// The packed tensor, pitch() wide, whose first channels are this slice's; shares memory. Not
   /// differentiable.
   Tensor whole_pixels() const { return view(shape().with(-1, pitch()), pitch(), offset()); }
-  /// Items begin .. begin + count of the first dimension, sharing memory. Not differentiable.
+  /// Items begin .. begin + count of the first dimension, sharing memory. Differentiable.
   Tensor slice_items(std::int64_t begin, std::int64_t count) const;
 
   /// The bytes of this packed tensor of rank 1 as elements of another type; shares memory. Throws
@@ -109,7 +116,8 @@ class Tensor {
   Tensor reinterpret(DType dtype) const;
 
   /// Overwrites the elements with those of a tensor of equal shape, converting the type and
-  /// crossing devices; the gradient history of this tensor is left alone.
+  /// crossing devices; the gradient history of this tensor is left alone. backward() throws where
+  /// a gradient needs elements that were overwritten (see Saved).
   void copy_from(const Tensor& source) const;
   void fill(double value) const;  ///< integers drop its fraction; throws for what they cannot hold
   /// Makes every handle of this tensor refer to the elements (shape, type, device) of `source`; the
@@ -129,6 +137,9 @@ class Tensor {
   const std::shared_ptr<Node>& node() const { return impl().node; }
   void set_node(std::shared_ptr<Node> node) const { impl().node = std::move(node); }
 
+  /// Of the memory block, which views share: see Storage.
+  std::uint64_t version() const { return impl().storage->version(); }
+  void note_overwritten() const { impl().storage->note_overwritten(); }
   /// Whether both are views of the same memory block.
   bool shares_storage(const Tensor& other) const { return impl().storage == other.impl().storage; }
   /// Whether this handle is the only user of its memory.

@@ -25,6 +25,15 @@ template <class T>
 void max_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T* dy,
                          const std::uint8_t* index, T* dx);
 
+/// y = the element of x that each window chose, by the places that the forward pass wrote: the
+/// gradient of the backward pass. Overwrites y.
+template <class T>
+void max_pool2d_chosen(CpuContext& context, const Pool2dGeometry& g, const T* x,
+                       const std::uint8_t* index, T* y);
+template <class T>
+void max_pool2d_chosen(CudaContext& context, const Pool2dGeometry& g, const T* x,
+                       const std::uint8_t* index, T* y);
+
 /// y = the mean of the window's pixels inside the image: padding is not counted. Overwrites y.
 template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y);

@@ -78,6 +78,7 @@ void update_all(const char* name, const std::vector<ParameterGroup>& groups,
           check(w.device() == rate.device(), name, ": parameter ", parameter, " is on ",
                 w.device().name(), ", the optimizer was made on ", rate.device().name());
           gradients.push_back(w.grad().packed());
+          w.note_overwritten();
           tensors.push_back(
               {.w = w.template data<T>(),
                .dw = gradients.back().template data<T>(),
@@ -154,7 +155,8 @@ std::vector<NamedTensor> RmsProp::state() const {
 ParameterAverage::ParameterAverage(std::vector<NamedTensor> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay) {
   check(decay >= 0 && decay < 1, "ParameterAverage: decay ", decay, ", expected 0 <= decay < 1");
-  for (const auto& [name, x] : parameters_) averages_.push_back({"average." + name, x.clone()});
+  for (const auto& [name, x] : parameters_)
+    averages_.push_back({"average." + name, x.detach().clone()});
 }
 
 void ParameterAverage::update() {

@@ -148,6 +148,25 @@ void max_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
 }
 
 template <class T>
+void max_pool2d_chosen(CpuContext& context, const Pool2dGeometry& g, const T* x,
+                       const std::uint8_t* index, T* y) {
+  const ProfileScope scope(context, "max_pool2d_chosen", pool2d_work<T>(g, true, 1));
+  for_output_rows(context, g,
+                  [=, win = g.windows, channels = g.c, x_step = g.x_step(), y_step = g.y_step(),
+                   out_h = g.windows.out_h(), out_w = g.windows.out_w()](std::int64_t row) {
+                    const std::int64_t n = row / out_h, p = row % out_h;
+                    for (std::int64_t q = 0; q < out_w; ++q)
+                      for (std::int64_t c = 0; c < channels; ++c) {
+                        const std::int64_t output = row * out_w + q,
+                                           place = index[output * channels + c];
+                        const std::int64_t i = p * win.stride_h - win.padding.top + place / win.s;
+                        const std::int64_t j = q * win.stride_w - win.padding.left + place % win.s;
+                        y[output * y_step + c] = x[((n * win.h + i) * win.w + j) * x_step + c];
+                      }
+                  });
+}
+
+template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y) {
   const ProfileScope scope(context, "avg_pool2d_forward", pool2d_work<T>(g, true, 0));
   using W = wide_t<T>;
@@ -221,6 +240,12 @@ template void max_pool2d_backward(CpuContext&, const Pool2dGeometry&, const floa
                                   const std::uint8_t*, float*);
 template void max_pool2d_backward(CpuContext&, const Pool2dGeometry&, const double*,
                                   const std::uint8_t*, double*);
+template void max_pool2d_chosen(CpuContext&, const Pool2dGeometry&, const float*,
+                                const std::uint8_t*, float*);
+template void max_pool2d_chosen(CpuContext&, const Pool2dGeometry&, const double*,
+                                const std::uint8_t*, double*);
+template void max_pool2d_chosen(CpuContext&, const Pool2dGeometry&, const bfloat16*,
+                                const std::uint8_t*, bfloat16*);
 template void avg_pool2d_forward(CpuContext&, const Pool2dGeometry&, const float*, float*);
 template void avg_pool2d_forward(CpuContext&, const Pool2dGeometry&, const double*, double*);
 template void avg_pool2d_backward(CpuContext&, const Pool2dGeometry&, const float*, float*);

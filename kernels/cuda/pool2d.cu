@@ -142,6 +142,23 @@ __global__ void max_backward(Pool pool, std::int64_t threads, const T* dy,
 }
 
 template <int width, class T>
+__global__ void max_chosen(Pool pool, std::int64_t threads, const T* x, const std::uint8_t* index,
+                           T* y) {
+  const std::int64_t thread = thread_index();
+  if (thread >= threads) return;
+  const Place at = Place::of<width>(thread, pool.out_h, pool.out_w, pool.vectors);
+  const Windows& win = pool.win;
+  const std::int64_t output = thread / pool.vectors;
+  for (int k = 0; k < width; ++k) {
+    const int place = index[output * pool.channels + at.c + k];
+    const std::int64_t i = at.i * win.stride_h - win.padding.top + place / win.s;
+    const std::int64_t j = at.j * win.stride_w - win.padding.left + place % win.s;
+    y[output * pool.y_step + at.c + k] =
+        x[((at.n * win.h + i) * win.w + j) * pool.x_step + at.c + k];
+  }
+}
+
+template <int width, class T>
 __global__ void avg_forward(Pool pool, std::int64_t threads, const T* x, T* y) {
   using A = wide_t<T>;
   const std::int64_t thread = thread_index();
@@ -213,6 +230,17 @@ void max_pool2d_backward(CudaContext& context, const Pool2dGeometry& g, const T*
 }
 
 template <class T>
+void max_pool2d_chosen(CudaContext& context, const Pool2dGeometry& g, const T* x,
+                       const std::uint8_t* index, T* y) {
+  const ProfileScope scope(context, "max_pool2d_chosen", pool2d_work<T>(g, true, 1));
+  with_width(g, x, y, index, [&](auto width) {
+    const Pool pool(g, width);
+    launch(context, "max_pool2d_chosen", one_thread_each(pool.outputs()),
+           max_chosen<decltype(width)::value, T>, pool, pool.outputs(), x, index, y);
+  });
+}
+
+template <class T>
 void avg_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y) {
   const ProfileScope scope(context, "avg_pool2d_forward", pool2d_work<T>(g, true, 0));
   with_width(g, x, y, nullptr, [&](auto width) {
@@ -244,6 +272,12 @@ template void max_pool2d_backward(CudaContext&, const Pool2dGeometry&, const dou
                                   const std::uint8_t*, double*);
 template void max_pool2d_backward(CudaContext&, const Pool2dGeometry&, const bfloat16*,
                                   const std::uint8_t*, bfloat16*);
+template void max_pool2d_chosen(CudaContext&, const Pool2dGeometry&, const float*,
+                                const std::uint8_t*, float*);
+template void max_pool2d_chosen(CudaContext&, const Pool2dGeometry&, const double*,
+                                const std::uint8_t*, double*);
+template void max_pool2d_chosen(CudaContext&, const Pool2dGeometry&, const bfloat16*,
+                                const std::uint8_t*, bfloat16*);
 template void avg_pool2d_forward(CudaContext&, const Pool2dGeometry&, const float*, float*);
 template void avg_pool2d_forward(CudaContext&, const Pool2dGeometry&, const double*, double*);
 template void avg_pool2d_forward(CudaContext&, const Pool2dGeometry&, const bfloat16*, bfloat16*);

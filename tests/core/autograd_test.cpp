@@ -4,9 +4,15 @@
 #include <shatter/core/ops.h>
 #include <shatter/kernels/context.h>
 
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+#include "tests/core/gradient_cases.h"
 #include "tests/support/catch.h"
 
 using namespace shatter;
+using namespace shatter::test;
 using Catch::Matchers::Contains;
 
 namespace {
@@ -215,4 +221,105 @@ TEST_CASE("gradcheck puts its inputs back when the function throws, and refuses 
   const auto good = [](const auto& in) { return square(in[0]); };
   CHECK_THROWS_WITH(gradcheck(good, {x}, {.max_entries = 0}), Contains("0 entries"));
   CHECK_THROWS_WITH(gradcheck(good, {x}, {.step = 0}), Contains("must be positive"));
+}
+
+TEST_CASE("slices and clones hand their gradients on beside other paths") {
+  const Tensor t = Tensor::full({2, 3}, 1, DType::float64).set_requires_grad();
+  backward(sum(t.slice_items(0, 1)) + sum(t) * 2.0);
+  CHECK(t.grad().values<double>() == std::vector<double>{3, 3, 3, 2, 2, 2});
+  t.set_grad({});
+  backward(sum(square(t.clone())) + sum(t));
+  CHECK(t.grad().values<double>() == std::vector<double>(6, 3));
+}
+
+TEST_CASE("a value that is overwritten between forward and backward is an error that names it") {
+  const Tensor x = leaf({1, 2}), w = leaf({3, 4});
+  const Tensor product = sum(x * w);
+  w.fill(100);
+  CHECK_THROWS_WITH(backward(product),
+                    Contains("multiply") && Contains("float64 [2]") && Contains("overwritten"));
+  const Tensor root = sum(sqrt(x));
+  x.copy_from(Tensor::full({2}, 4, DType::float64));
+  CHECK_THROWS_WITH(backward(root), Contains("sqrt"));
+  // A view writes to the same memory.
+  const Tensor y = leaf({1, 2, 3}), all = sum(square(y));
+  y.slice_channels(0, 1).fill(5);
+  CHECK_THROWS_WITH(backward(all), Contains("square"));
+  // Values that no gradient needs may change.
+  const Tensor z = leaf({1, 2}), total = sum(z + w);
+  z.fill(7);
+  backward(total);
+  CHECK(z.grad().values<double>() == std::vector<double>{1, 1});
+}
+
+TEST_CASE("maximum and minimum send the gradient to a NaN that they took") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Tensor a = leaf({nan, 1, 2, 3}), b = leaf({1, nan, 2, 4});
+  backward(sum(maximum(a, b)));
+  CHECK(a.grad().values<double>() == std::vector<double>{1, 0, 1, 0});
+  CHECK(b.grad().values<double>() == std::vector<double>{0, 1, 0, 1});
+  a.set_grad({}), b.set_grad({});
+  backward(sum(minimum(a, b)));
+  CHECK(a.grad().values<double>() == std::vector<double>{1, 0, 1, 1});
+  CHECK(b.grad().values<double>() == std::vector<double>{0, 1, 0, 0});
+}
+
+TEST_CASE("second derivatives agree with differences of the first for every op that has one") {
+  int without = 0;
+  for (const GradientCase& c : gradient_cases()) {
+    INFO(c.name);
+    if (std::string_view(c.name).starts_with("local_response_norm")) {
+      CHECK_THROWS_WITH(gradgradcheck(c.f, c.inputs),
+                        Contains("local_response_norm has no second derivative"));
+      ++without;
+      continue;
+    }
+    const GradcheckReport report = gradgradcheck(c.f, c.inputs);
+    INFO(report.where);
+    CHECK(report);
+    // A function that is not linear in front of the op, so that history must pass through it.
+    const auto squared = [&](const std::vector<Tensor>& x) {
+      std::vector<Tensor> inputs;
+      for (const Tensor& input : x)
+        inputs.push_back(input.requires_grad() ? input * affine(square(input), 0.1, 1) : input);
+      return tanh(c.f(inputs));
+    };
+    const GradcheckReport through = gradgradcheck(squared, c.inputs);
+    INFO(through.where);
+    CHECK(through);
+  }
+  CHECK(without == 2);
+}
+
+TEST_CASE("a gradient of a gradient of a gradient is the third derivative") {
+  const Tensor x = leaf({2});
+  const Tensor first = grad(sum(square(x) * square(x)), {x}, {.create_graph = true})[0];
+  const Tensor second = grad(sum(first), {x}, {.create_graph = true})[0];
+  CHECK(first.item() == Approx(32));
+  CHECK(second.item() == Approx(48));
+  CHECK(grad(sum(second), {x})[0].item() == Approx(48));
+  CHECK_THROWS_WITH(grad(sum(grad(sum(square(x)), {x})[0]), {x}), Contains("create_graph"));
+}
+
+TEST_CASE("the product of a Hessian and a vector is exact") {
+  // f = x0^2 x1 + exp(x1): H = [[2 x1, 2 x0], [2 x0, exp(x1)]].
+  const Tensor x = leaf({1.5, -0.5});
+  const auto f = [&] {
+    const Tensor a = x.slice_channels(0, 1), b = x.slice_channels(1, 1);
+    return sum(square(a) * b + exp(b));
+  };
+  const Tensor v = Tensor::from(std::vector<double>{1, 2}, {2});
+  const std::vector<double> product = hessian_vector_product(f(), {x}, {v})[0].values<double>();
+  CHECK(product[0] == Approx(2 * -0.5 + 2 * 2 * 1.5));
+  CHECK(product[1] == Approx(2 * 1.5 + 2 * std::exp(-0.5)));
+  const Tensor linear = hessian_vector_product(sum(x * 3.0), {x}, {v})[0];
+  CHECK(linear.values<double>() == std::vector<double>{0, 0});
+}
+
+TEST_CASE("a gradient penalty reaches the parameters, and a constant gradient is one") {
+  const Tensor w = leaf({2, 3}), x = leaf({0.5, -1});
+  const Tensor g = grad(sum(square(w * x)), {x}, {.create_graph = true})[0];  // 2 w^2 x
+  backward(sum(square(g)));                                                   // 4 w^4 x^2
+  CHECK(w.grad().values<double>()[0] == Approx(16 * 8 * 0.25));
+  CHECK(w.grad().values<double>()[1] == Approx(16 * 27));
 }

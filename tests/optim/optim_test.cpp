@@ -176,3 +176,13 @@ TEST_CASE("SGD finds the least-squares solution of a linear layer") {
   CHECK(parameters(model)[0].item() == Approx(2).epsilon(1e-6));
   CHECK(parameters(model)[1].item() == Approx(1).epsilon(1e-6));
 }
+
+TEST_CASE(
+    "a step between forward and backward is an error where the gradient needs the old values") {
+  const Tensor w = scalar(2);
+  Sgd sgd({{{{"w", w}}}}, {.schedule = constant(0.1)});
+  backward(sum(w));
+  const Tensor loss = sum(square(w));
+  sgd.step();
+  CHECK_THROWS_WITH(backward(loss), Contains("square") && Contains("optimizer's step"));
+}
