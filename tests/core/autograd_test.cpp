@@ -7,7 +7,6 @@
 #include "tests/support/catch.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 
 namespace {
 
