@@ -56,6 +56,7 @@ sanitize-gpu:
 	    build/cuda/tests/kernels_tests '~[large]~"*cuDNN*"~"*own choice*"~"*oneDNN*"~"*Winograd*"~"matmul*"~"linear*"' || exit $$?; done
 
 format:
+	@.ci/dependencies lint
 	@clang-format -i $(SOURCES)
 
 lint: build
