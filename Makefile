@@ -39,7 +39,7 @@ check:
 
 # One archive to carry to a GPU machine without network or packages (benchmarks/gpu_acceptance runs it).
 gpu-package:
-	@.ci/dependencies build
+	@.ci/dependencies gpu-package
 	@cmake --preset gpu-package --log-level=NOTICE
 	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 figure1 figure2 table3 table4
 	@benchmarks/gpu_package build/gpu-package build/gpu_package
@@ -56,6 +56,7 @@ sanitize-gpu:
 	    build/cuda/tests/kernels_tests '~[large]~"*cuDNN*"~"*own choice*"~"*oneDNN*"~"*Winograd*"~"matmul*"~"linear*"' || exit $$?; done
 
 format:
+	@.ci/dependencies lint
 	@clang-format -i $(SOURCES)
 
 lint: build

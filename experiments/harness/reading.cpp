@@ -5,12 +5,13 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <string_view>
 
 namespace shatter::experiments {
 namespace {
 
-const std::vector<double>& column_of(const FinishedCell& cell, const std::string& name) {
-  const auto found = cell.curve.find(name);
+const std::vector<double>& column_of(const FinishedCell& cell, std::string_view name) {
+  const auto found = cell.curve.find(std::string(name));
   check(found != cell.curve.end() && !found->second.empty(), folder_name(cell.config),
         ": its curve has no column ", name);
   return found->second;

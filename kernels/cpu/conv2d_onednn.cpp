@@ -3,7 +3,6 @@
 #include "conv2d_onednn.h"
 
 #include <array>
-#include <dnnl.hpp>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "multiversion.h"
 #include "one_thread.h"
+#include "onednn.h"
 #include "workspace.h"
 
 namespace shatter::kernels {
@@ -83,23 +83,23 @@ Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction di
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
 
-  const bool biased = direction == Direction::forward_bias;
-  const dnnl::convolution_forward::primitive_desc forward(
-      biased ? dnnl::convolution_forward::desc(training, algorithm, plan.x, any, plan.bias, plan.y,
-                                               strides, before, after)
-             : dnnl::convolution_forward::desc(training, algorithm, plan.x, any, plan.y, strides,
-                                               before, after),
-      attributes, engine);
+  const auto describe = [&](const auto&... tensors) {
+    return onednn_descriptor<dnnl::convolution_forward>(engine, attributes, training, algorithm,
+                                                        tensors..., strides, before, after);
+  };
+  const auto forward = direction == Direction::forward_bias
+                           ? describe(plan.x, any, plan.bias, plan.y)
+                           : describe(plan.x, any, plan.y);
   if (direction == Direction::backward_data) {
-    const dnnl::convolution_backward_data::primitive_desc backward(
-        {algorithm, plan.x, any, plan.y, strides, before, after}, attributes, engine, forward);
+    const auto backward = onednn_gradient_descriptor<dnnl::convolution_backward_data>(
+        engine, attributes, forward, algorithm, plan.x, any, plan.y, strides, before, after);
     plan.convolution = dnnl::convolution_backward_data(backward);
     plan.w = backward.weights_desc();
     plan.scratch = backward.scratchpad_desc();
   } else if (direction == Direction::backward_weight) {
     const memory::desc gradient = w_desc(DType::float32, memory::format_tag::any);
-    const dnnl::convolution_backward_weights::primitive_desc backward(
-        {algorithm, plan.x, gradient, plan.y, strides, before, after}, attributes, engine, forward);
+    const auto backward = onednn_gradient_descriptor<dnnl::convolution_backward_weights>(
+        engine, attributes, forward, algorithm, plan.x, gradient, plan.y, strides, before, after);
     plan.convolution = dnnl::convolution_backward_weights(backward);
     plan.w = backward.diff_weights_desc();
     plan.scratch = backward.scratchpad_desc();

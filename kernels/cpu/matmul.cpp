@@ -1,6 +1,5 @@
 // Matrix products: tiles of the result on the threads, oneDNN or Eigen inside a tile.
 #include <array>
-#include <dnnl.hpp>
 #include <map>
 
 #include <Eigen/Core>
@@ -13,6 +12,7 @@
 #include "gemm.h"
 #include "multiversion.h"
 #include "one_thread.h"
+#include "onednn.h"
 #include "workspace.h"
 
 namespace shatter::kernels {
@@ -74,13 +74,14 @@ void bfloat16_product(bool transpose_a, bool transpose_b, std::int64_t m, std::i
   if (found == known.end()) {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const dnnl::matmul::desc desc(matrix(m, k, transpose_a, lda, memory::data_type::bf16),
-                                  matrix(k, n, transpose_b, ldb, memory::data_type::bf16),
-                                  matrix(m, n, false, ldc, memory::data_type::f32));
+    const auto desc = onednn_descriptor<dnnl::matmul>(
+        engine, attributes, matrix(m, k, transpose_a, lda, memory::data_type::bf16),
+        matrix(k, n, transpose_b, ldb, memory::data_type::bf16),
+        matrix(m, n, false, ldc, memory::data_type::f32));
     found =
         known
             .emplace(std::array<std::int64_t, 8>{transpose_a, transpose_b, m, n, k, lda, ldb, ldc},
-                     dnnl::matmul::primitive_desc(desc, attributes, engine))
+                     desc)
             .first;
   }
   const dnnl::matmul::primitive_desc& desc = found->second;

@@ -74,8 +74,7 @@ TEST_CASE("Every set can be made, and other names are refused with the list") {
       CHECK(layer.geometry.windows.out_w() >= 1);
       CHECK(layer.geometry.multiply_adds() > 0);
     }
-  CHECK_THROWS_WITH(layer_set("vgg", 1),
-                    Catch::Matchers::Contains("inception-small, alexnet-small"));
+  CHECK_THROWS_WITH(layer_set("vgg", 1), Contains("inception-small, alexnet-small"));
 }
 
 TEST_CASE("A shape is nine numbers, the last one may be same") {
@@ -94,6 +93,6 @@ TEST_CASE("A shape is nine numbers, the last one may be same") {
        {"", "1,2,3", "1,8,8,1,1,3,3,1,2,9", "1,8,8,1,1,3,3,1,x", "1,8,8,0,1,3,3,1,1",
         "1,8,8,1,1,3,3,-1,1", "1,8,8,1,1,3,3,1,1.5", "1,4,4,1,1,5,5,1,0", "same,8,8,1,1,3,3,1,1"}) {
     CAPTURE(wrong);
-    CHECK_THROWS_WITH(parse_shape(wrong), Catch::Matchers::Contains("expected n,h,w,c,k,r,s"));
+    CHECK_THROWS_WITH(parse_shape(wrong), Contains("expected n,h,w,c,k,r,s"));
   }
 }

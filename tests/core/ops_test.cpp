@@ -14,7 +14,6 @@
 
 using namespace shatter;
 using namespace shatter::test;
-using Catch::Matchers::Contains;
 
 namespace {
 

@@ -9,7 +9,6 @@
 #include "tests/support/files.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 
 TEST_CASE("random_permutation is a bijection, fixed by its key") {
   for (const std::int64_t n : {0, 1, 2, 3, 31, 784, 1003}) {

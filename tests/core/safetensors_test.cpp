@@ -10,7 +10,6 @@
 #include "tests/support/files.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 using namespace std::string_literals;
 
 namespace {

@@ -9,7 +9,6 @@
 #include "tests/support/catch.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -120,8 +119,7 @@ TEST_CASE("fill takes what the element type can hold, and refuses the rest") {
   CHECK(Tensor::full({1}, 255.9, DType::uint8).values<int>() == std::vector<int>{255});
   CHECK(Tensor::full({1}, -0x1p63, DType::int64).values<std::int64_t>()[0] ==
         std::numeric_limits<std::int64_t>::min());
-  CHECK_THROWS_WITH(Tensor::full({1}, -1, DType::uint8),
-                    Catch::Matchers::Contains("fill: -1 is no uint8"));
+  CHECK_THROWS_WITH(Tensor::full({1}, -1, DType::uint8), Contains("fill: -1 is no uint8"));
   CHECK_THROWS_AS(Tensor::full({1}, 256, DType::uint8), Error);
   CHECK_THROWS_AS(Tensor::full({1}, 0x1p31, DType::int32), Error);
   CHECK_THROWS_AS(Tensor::full({1}, 0x1p63, DType::int64), Error);

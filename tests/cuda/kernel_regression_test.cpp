@@ -46,8 +46,7 @@ TEST_CASE("on CUDA a Gaussian kernel's system multiplies, factors and predicts a
   CHECK(!system->multiply(3, alpha.data(), y.data(), [] { return true; }));
   CHECK(!system->fill(lambda, jitter, [] { return true; }));
   CHECK(system->predict(test, 3, alpha, [] { return true; }).empty());
-  CHECK_THROWS_WITH(cuda_gaussian_system(Device::cuda(), x, -1),
-                    Catch::Matchers::Contains("gamma"));
+  CHECK_THROWS_WITH(cuda_gaussian_system(Device::cuda(), x, -1), Contains("gamma"));
 }
 
 TEST_CASE("on CUDA solve reaches double precision, and takes more jitter where it must") {

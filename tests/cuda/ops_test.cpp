@@ -46,7 +46,7 @@ TEST_CASE("labels on another device are refused") {
   if (!has_gpu()) return;
   const Tensor logits = draw({2, 3}, 1).detach().to(Device::cuda());
   const Tensor labels = Tensor::from(std::vector<std::int32_t>{0, 2}, {2});
-  const auto refusal = Catch::Matchers::Contains("on cuda:0 and labels int32 [2] on cpu");
+  const auto refusal = Contains("on cuda:0 and labels int32 [2] on cpu");
   CHECK_THROWS_WITH(cross_entropy(logits, labels), refusal);
   CHECK_THROWS_WITH(cross_entropy_each(logits, labels), refusal);
   CHECK_THROWS_WITH(count_correct(logits, labels), refusal);
@@ -60,9 +60,8 @@ TEST_CASE("an optimizer refuses a model moved since it was made") {
   to(layer, Device::cuda());
   backward(sum(layer(Tensor::full({1, 2}, 1, DType::float32, Device::cuda()))));
   const auto before = layer.weight.values<float>();
-  CHECK_THROWS_WITH(
-      sgd.step(),
-      Catch::Matchers::Contains("parameter weight is on cuda:0, the optimizer was made on cpu"));
+  CHECK_THROWS_WITH(sgd.step(),
+                    Contains("parameter weight is on cuda:0, the optimizer was made on cpu"));
   CHECK(layer.weight.values<float>() == before);
 }
 
@@ -70,11 +69,10 @@ TEST_CASE("a gradient on another device is refused, and moves with its tensor") 
   if (!has_gpu()) return;
   const Device gpu = Device::cuda();
   const Tensor x = draw({3, 5}, 1).detach().to(gpu).set_requires_grad();
-  CHECK_THROWS_WITH(x.set_grad(Tensor::zeros({3, 5}, DType::float64)),
-                    Catch::Matchers::Contains("on cpu"));
+  CHECK_THROWS_WITH(x.set_grad(Tensor::zeros({3, 5}, DType::float64)), Contains("on cpu"));
   const Tensor y = square(x);
   CHECK_THROWS_WITH(backward(y, Tensor::zeros({3, 5}, DType::float64)),
-                    Catch::Matchers::Contains("its gradient float64 [3, 5] on cpu"));
+                    Contains("to start from is float64 [3, 5] on cpu"));
   x.set_grad(Tensor::full({3, 5}, 2, DType::float64, gpu));
   x.rebind(x.detach().to(Device::cpu()));
   CHECK(x.grad().device().is_cpu());

@@ -145,5 +145,5 @@ TEST_CASE("A problem's text tells apart what has plans of its own") {
 }
 
 TEST_CASE("A description that is no GPU is refused in cuDNN's words") {
-  REQUIRE_THROWS_WITH(describe_device("{}"), Catch::Matchers::Contains("cuDNN"));
+  REQUIRE_THROWS_WITH(describe_device("{}"), Contains("cuDNN"));
 }

@@ -11,7 +11,6 @@
 #include "tests/support/files.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 
 namespace {
 

@@ -9,7 +9,6 @@
 
 using namespace shatter;
 using namespace shatter::kernels;
-using Catch::Matchers::Contains;
 
 namespace {
 

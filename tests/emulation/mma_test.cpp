@@ -193,7 +193,7 @@ TEST_CASE("an asynchronous copy between crooked addresses is an error that names
     float* const y = on.template make<float>(1024);
     REQUIRE_THROWS_WITH(launch(on.context, "copy_through", {dim3(1), dim3(32)}, copy_through, x + 1,
                                y, 16, true, false),
-                        Catch::Matchers::Contains("copy_through"));
+                        Contains("copy_through"));
     launch(on.context, "copy_through", {dim3(1), dim3(32)}, copy_through, x, y, 16, true, false);
     REQUIRE(on.get(y) == std::vector<float>(1024));
   });

@@ -100,9 +100,8 @@ TEST_CASE("Configurations read back whole, and faults are named") {
   CHECK(cell_config(to_json(example()), "test") == example());
   auto broken = to_json(example());
   broken["optimizer"].erase("batch");
-  CHECK_THROWS_WITH(
-      cell_config(broken, "x/config.json"),
-      Catch::Matchers::Contains("x/config.json") && Catch::Matchers::Contains("batch"));
+  CHECK_THROWS_WITH(cell_config(broken, "x/config.json"),
+                    Contains("x/config.json") && Contains("batch"));
 }
 
 TEST_CASE("Differences name the keys") {

@@ -9,7 +9,6 @@
 
 using namespace shatter;
 using namespace shatter::experiments;
-using Catch::Matchers::Contains;
 
 TEST_CASE("every model has the paper's number of parameters") {
   for (const ModelRecipe& one : recipes()) {

@@ -9,7 +9,6 @@
 
 using namespace shatter;
 using namespace shatter::experiments;
-using Catch::Matchers::Contains;
 
 namespace {
 

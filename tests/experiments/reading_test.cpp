@@ -71,8 +71,7 @@ TEST_CASE("The step of a level lies between the ends of epochs") {
   CHECK(std::isnan(relative_time(INFINITY, 20)));
   CHECK(largest(one, "test_accuracy") == 0.6);
   CHECK(largest(one, "train_accuracy") == 1.0);
-  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"),
-                    Catch::Matchers::Contains("held_out_accuracy"));
+  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"), Contains("held_out_accuracy"));
 }
 
 TEST_CASE("Steadiness and early stopping are read off the evaluated epochs") {
@@ -90,10 +89,9 @@ TEST_CASE("Steadiness and early stopping are read off the evaluated epochs") {
   CHECK(early_stopping_gain(one, "test_accuracy", "held_out_accuracy") == Approx(-0.4));
   one.curve["held_out_accuracy"].back() = none;
   CHECK_THROWS_WITH(early_stopping_gain(one, "test_accuracy", "held_out_accuracy"),
-                    Catch::Matchers::Contains("not evaluated together"));
+                    Contains("not evaluated together"));
   one.curve["held_out_accuracy"].assign(8, none);
-  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"),
-                    Catch::Matchers::Contains("never evaluated"));
+  CHECK_THROWS_WITH(largest(one, "held_out_accuracy"), Contains("never evaluated"));
 }
 
 TEST_CASE("A reading pairs the runs of each seed, and waits for both") {

@@ -13,7 +13,6 @@
 
 using namespace shatter;
 using namespace shatter::experiments;
-using Catch::Matchers::Contains;
 
 namespace {
 

@@ -139,9 +139,9 @@ TEST_CASE("Held-out images are evaluated and never trained on") {
   CHECK(train(whole).weights == expected.weights);
 
   config.dataset.held_out = 9;
-  CHECK_THROWS_WITH(Trainer(config, task), Catch::Matchers::Contains("10 held-out"));
+  CHECK_THROWS_WITH(Trainer(config, task), Contains("10 held-out"));
   config.corruption = data::Corruption::random_labels;
-  CHECK_THROWS_WITH(source.held_out(config), Catch::Matchers::Contains("true labels"));
+  CHECK_THROWS_WITH(source.held_out(config), Contains("true labels"));
 }
 
 TEST_CASE("Flips and rotations change what is trained on, and the run stays resumable") {

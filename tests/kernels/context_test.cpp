@@ -198,7 +198,7 @@ TEST_CASE("the allocator reports exhaustion as an unexpected Error with the size
       FAIL("allocated");
     } catch (const Error& error) {
       REQUIRE(error.kind() == ErrorKind::unexpected);
-      REQUIRE_THAT(error.what(), Catch::Matchers::Contains(std::to_string(bytes)));
+      REQUIRE_THAT(error.what(), Contains(std::to_string(bytes)));
     }
 }
 #endif

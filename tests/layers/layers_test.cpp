@@ -12,7 +12,6 @@
 #include "tests/support/files.h"
 
 using namespace shatter;
-using Catch::Matchers::Contains;
 
 namespace {
 

@@ -11,7 +11,6 @@
 
 using namespace shatter;
 using namespace shatter::optim;
-using Catch::Matchers::Contains;
 
 namespace {
 
