@@ -33,6 +33,18 @@ void count_up(CudaContext& context, float* x, std::int64_t n = count) {
   affine<float>(context, n, 1, 1, x, x);
 }
 
+/// Whether there is a GPU. Its kernel for count_up is loaded then: no recording launches it first.
+bool ready() {
+  if (!has_gpu()) return false;
+  CudaContext context;
+  On<CudaContext> on(context, "cuda");
+  float* const x = on.put(all(0));
+  count_up(context, x);
+  count_up(context, x, 1);
+  context.synchronize();
+  return true;
+}
+
 float* allocated(CudaContext& context) {
   return static_cast<float*>(context.allocate(bytes));
 }
@@ -83,7 +95,7 @@ class Products {
 }  // namespace
 
 TEST_CASE("memory that runs out is an error with the numbers, and the context works on") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   const std::size_t much = 2 * context.properties().memory;
@@ -102,7 +114,7 @@ TEST_CASE("memory that runs out is an error with the numbers, and the context wo
 }
 
 TEST_CASE("memory that runs out takes what is kept for reuse") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   context.free(context.allocate(1 << 20), 1 << 20);
   CHECK_THROWS_AS(context.allocate(2 * context.properties().memory), OutOfMemory);
@@ -110,7 +122,7 @@ TEST_CASE("memory that runs out takes what is kept for reuse") {
 }
 
 TEST_CASE("a graph records, replays, and counts") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   float* const x = on.put(all(0));
@@ -135,7 +147,7 @@ TEST_CASE("a graph records, replays, and counts") {
 }
 
 TEST_CASE("two graphs of a context replay in turn") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   float* const x = on.put(all(1));
@@ -158,7 +170,7 @@ TEST_CASE("two graphs of a context replay in turn") {
 }
 
 TEST_CASE("a graph keeps its memory from others while it lives") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   float* const result = on.make<float>(count);
@@ -195,7 +207,7 @@ TEST_CASE("a graph keeps its memory from others while it lives") {
 }
 
 TEST_CASE("a graph outlives another whose memory is used anew") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   float* const x = on.put(all(0));
@@ -225,7 +237,7 @@ TEST_CASE("a graph outlives another whose memory is used anew") {
 }
 
 TEST_CASE("a graph can have the memory that was kept for reuse") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   context.free(context.allocate(1 << 20), 1 << 20);
   REQUIRE(context.allocator_statistics().cached_bytes == 1 << 20);
@@ -234,7 +246,7 @@ TEST_CASE("a graph can have the memory that was kept for reuse") {
 }
 
 TEST_CASE("memory of a graph that its work still holds comes back to the graph") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   void* held = nullptr;
   auto graph = std::make_unique<CudaGraph>(context, [&] { held = context.allocate(512); });
@@ -250,7 +262,7 @@ TEST_CASE("memory of a graph that its work still holds comes back to the graph")
 }
 
 TEST_CASE("what cannot be recorded is refused, and a recording that failed leaves no trace") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   On<CudaContext> on(context, "cuda");
   float* const x = on.put(all(0));
@@ -294,7 +306,7 @@ TEST_CASE("what cannot be recorded is refused, and a recording that failed leave
 }
 
 TEST_CASE("handles and plans of the first run are used in the recording") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   CudaContext context;
   set_conv2d_autotune(context, true);  // a plan made in the recording would be timed there
   Products products(context);
@@ -310,7 +322,7 @@ TEST_CASE("handles and plans of the first run are used in the recording") {
 }
 
 TEST_CASE("threads with a context each record and replay at once") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   struct Outcome {
     bool recorded = false;
     std::vector<float> products, counts;
@@ -350,7 +362,7 @@ TEST_CASE("threads with a context each record and replay at once") {
 }
 
 TEST_CASE("a context serves another thread than the one that made it") {
-  if (!has_gpu()) return;
+  if (!ready()) return;
   // On the last GPU: a new thread's current device is the first.
   CudaContext context(cuda_devices() - 1);
   On<CudaContext> on(context, "cuda");
