@@ -17,7 +17,7 @@ std::size_t CachingAllocator::size_class(std::size_t bytes) const {
 
 void* CachingAllocator::allocate(std::size_t bytes) {
   const std::size_t size = size_class(bytes);
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   void* block = nullptr;
   if (std::vector<void*>& list = current_->free[size]; !list.empty()) {
     block = list.back();
@@ -27,7 +27,9 @@ void* CachingAllocator::allocate(std::size_t bytes) {
     ++statistics_.system_allocations;
     block = source_.obtain(size);
     if (!block && current_ == common_) {
-      release_common();
+      lock.unlock();
+      release();
+      lock.lock();
       block = source_.obtain(size);
     }
     if (block && current_ != common_) owners_[block] = current_;
@@ -42,7 +44,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
 void CachingAllocator::free(void* block, std::size_t bytes) noexcept {
   if (!block) return;
   const std::size_t size = size_class(bytes);
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   statistics_.live_bytes -= static_cast<std::int64_t>(size);
   source_.take_back(block, bytes, size);
   if (keeps_blocks_) {
@@ -57,6 +59,7 @@ void CachingAllocator::free(void* block, std::size_t bytes) noexcept {
     }
   }
   owners_.erase(block);
+  lock.unlock();
   source_.give_back(block, size);
 }
 
@@ -65,25 +68,24 @@ AllocatorStatistics CachingAllocator::statistics() const {
   return statistics_;
 }
 
-void CachingAllocator::release_common() noexcept {
-  for (auto& [size, list] : common_->free) {
-    for (void* block : list) {
-      source_.give_back(block, size);
-      statistics_.cached_bytes -= static_cast<std::int64_t>(size);
-    }
-    list.clear();
-  }
-}
-
 void CachingAllocator::release() {
-  const std::lock_guard lock(mutex_);
-  release_common();
+  Pool kept;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(kept.free, common_->free);
+    for (const auto& [size, list] : kept.free)
+      statistics_.cached_bytes -= static_cast<std::int64_t>(size * list.size());
+  }
+  for (const auto& [size, list] : kept.free)
+    for (void* const block : list) source_.give_back(block, size);
 }
 
 void CachingAllocator::close() {
-  const std::lock_guard lock(mutex_);
-  keeps_blocks_ = false;
-  release_common();
+  {
+    const std::lock_guard lock(mutex_);
+    keeps_blocks_ = false;
+  }
+  release();
 }
 
 void CachingAllocator::begin_pool(std::shared_ptr<Pool> pool) {

@@ -13,7 +13,8 @@
 
 namespace shatter {
 
-/// Where a CachingAllocator gets its blocks.
+/// Where a CachingAllocator gets its blocks. Called under the allocator's lock, but for give_back:
+/// that may wait for another thread, which may need the allocator.
 class MemorySource {
  public:
   virtual ~MemorySource() = default;
@@ -63,8 +64,6 @@ class CachingAllocator {
   std::size_t size_class(std::size_t bytes) const;
 
  private:
-  void release_common() noexcept;
-
   MemorySource& source_;
   std::size_t alignment_;
   bool keeps_blocks_;

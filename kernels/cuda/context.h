@@ -1,12 +1,13 @@
 // The context of CUDA kernels: a device, one stream on it, and memory whose reuse follows that
-// stream. Needs no CUDA header. Two sources implement it: cuda/context.cpp by the CUDA runtime, and
-// emulation/context.cpp on the host, where every kernel launch runs in software.
+// stream. Needs no CUDA header. Two sources implement it: cuda/runtime/context.cu by the CUDA
+// runtime, and emulation/context.cpp on the host, where every kernel launch runs in software.
 #pragma once
 
 #include <functional>
 #include <string>
 
 #include <shatter/kernels/context.h>
+#include <shatter/kernels/error.h>
 
 namespace shatter {
 
@@ -21,12 +22,19 @@ struct CudaProperties {
   int driver = 0, runtime = 0;  ///< 13000 is CUDA 13.0
 };
 
+/// A device's memory is not enough (kind device).
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(const std::string& message) : Error(message, ErrorKind::device) {}
+};
+
 /// Everything given to one context runs in the order it was given, later than the call returns. One
-/// thread at a time; several threads train at once on a context each. Work of different contexts is
-/// not ordered: one may touch another's memory, or free what another has used, once that other was
-/// waited for. Calls throw Error (device) with what the driver said; a kernel's own fault is
-/// reported by a later call, or at once and by the kernel's name with SHATTER_SYNC=1 in the
-/// environment.
+/// thread at a time, any thread: what gives work makes the context's device the thread's current
+/// one, and leaves it so. Several threads train at once on a context each. Work of different
+/// contexts is not ordered: one may touch another's memory, or free what another has used, once
+/// that other was waited for. Calls throw Error (device) with what the driver said; a kernel's own
+/// fault is reported by a later call, or at once and by the kernel's name with SHATTER_SYNC=1 in
+/// the environment.
 class CudaContext {
  public:
   /// Throws Error (device) where there is no driver, no such device, or none of this build's
@@ -38,12 +46,13 @@ class CudaContext {
 
   int device() const noexcept;
   const CudaProperties& properties() const noexcept;
-  /// The cudaStream_t; null in emulation.
-  void* stream() const noexcept;
+  /// The cudaStream_t, null in emulation. Its device is the calling thread's current one then: ask
+  /// again rather than keep it, before giving it work.
+  void* stream() const;
 
   /// Device memory at a multiple of 256 bytes, undefined contents. Freed memory is kept and given
-  /// to later calls of this context, whose work follows in the stream. Throws Error (device) with
-  /// what was asked for, what is in use and what is free.
+  /// to later calls of this context, whose work follows in the stream. Throws OutOfMemory with what
+  /// was asked for, what is in use and what is free.
   void* allocate(std::size_t bytes);
   void free(void* memory, std::size_t bytes) noexcept;
   /// Where that memory comes from. Whoever may free memory after the context's end keeps this and
@@ -76,8 +85,8 @@ class CudaContext {
 
   /// State that a library behind a kernel keeps between calls (handles, plans), one object of each
   /// type State, constructed from this context on first use and destroyed before it. Its
-  /// constructor asks for no other state. Throws Error (device) where it would have to be made
-  /// while a graph is recorded.
+  /// constructor asks for no other state. The device is the calling thread's current one then.
+  /// Throws Error (device) where it would have to be made while a graph is recorded.
   template <class State>
   State& state() {
     static const char tag = 0;
@@ -102,8 +111,12 @@ class CudaGraph {
  public:
   /// Records what `work` gives to the context; nothing runs. While it records, copies from and to
   /// the host, synchronize() and release_cache() throw. Run the same work once beforehand, so that
-  /// plans and handles exist; destroy no context in it. Other threads may record at the same time;
-  /// contexts end, their libraries' handles are made and kept memory goes back when none does.
+  /// plans and handles exist; destroy no context and no graph in it. Other threads may record at
+  /// the same time; contexts and graphs end, libraries' handles are made and memory goes back to
+  /// the driver when none does.
+  ///
+  /// Throws what the work throws, and Error (device) where the driver refuses the graph. Nothing
+  /// has run then, the counts are those of before, and the context works on.
   CudaGraph(CudaContext& context, const std::function<void()>& work);
   ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;

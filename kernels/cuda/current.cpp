@@ -12,7 +12,7 @@ namespace {
 thread_local CudaContext* current_context = nullptr;
 
 struct SharedContexts {
-  std::mutex mutex;
+  std::mutex mutex;  // under it no other is taken
   std::map<int, std::unique_ptr<CudaContext>> contexts;
 };
 

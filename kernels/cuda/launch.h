@@ -47,6 +47,7 @@ void launch(CudaContext& context, const char* name, const LaunchShape& shape,
   std::apply(
       [&](Parameters&... value) {
         void* pointers[] = {&value..., nullptr};
+        const auto stream = static_cast<cudaStream_t>(context.stream());
         cudaError_t status = cudaSuccess;
         if (shape.shared_bytes > 48 * 1024)
           status = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
@@ -54,8 +55,7 @@ void launch(CudaContext& context, const char* name, const LaunchShape& shape,
                                         static_cast<int>(shape.shared_bytes));
         if (status == cudaSuccess)
           status = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), shape.grid, shape.block,
-                                    pointers, shape.shared_bytes,
-                                    static_cast<cudaStream_t>(context.stream()));
+                                    pointers, shape.shared_bytes, stream);
         LaunchAccess::launched(context, name, static_cast<int>(status));
       },
       values);

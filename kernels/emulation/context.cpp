@@ -83,8 +83,10 @@ Arena& arena() {
 }
 
 // Held by whatever changes the device's memory or runs a kernel: contexts of several threads share
-// the one device.
+// the one device. Under it no other lock is taken.
 std::mutex one_device;
+
+std::string recording_failure;
 
 // Opens the device's addresses to the kernels of a launch.
 struct Access {
@@ -238,6 +240,10 @@ std::size_t free_bytes() {
 
 }  // namespace
 
+void emulation::set_recording_failure(const std::string& why) {
+  recording_failure = why;
+}
+
 CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>()) {
   if (device != 0)
     fail(ErrorKind::device, "device cuda:", device, ": 1 CUDA device found, an emulated one");
@@ -254,16 +260,17 @@ int CudaContext::device() const noexcept {
 const CudaProperties& CudaContext::properties() const noexcept {
   return impl_->properties;
 }
-void* CudaContext::stream() const noexcept {
+void* CudaContext::stream() const {
   return nullptr;
 }
 
 void* CudaContext::allocate(std::size_t bytes) {
   void* const block = impl_->memory->allocator.allocate(bytes);
   if (!block)
-    fail(ErrorKind::device, "cuda:0: out of memory: ", bytes, " bytes asked for, ",
-         impl_->memory->allocator.statistics().live_bytes, " in use, ", free_bytes(), " free of ",
-         memory_bytes, "; a smaller batch needs less");
+    throw OutOfMemory(text("cuda:0: out of memory: ", bytes, " bytes asked for, ",
+                           impl_->memory->allocator.statistics().live_bytes, " in use, ",
+                           free_bytes(), " free of ", memory_bytes,
+                           "; a smaller batch needs less"));
   return block;
 }
 
@@ -378,6 +385,7 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   };
   const Recording recording(owner, *impl_);
   work();
+  if (!recording_failure.empty()) fail(ErrorKind::device, "CudaGraph: ", recording_failure);
 }
 
 CudaGraph::~CudaGraph() = default;

@@ -16,6 +16,10 @@ enum class ThreadOrder { forward, reverse, shuffled };
 /// For all later launches of the process. Default: forward.
 void set_thread_order(ThreadOrder order);
 
+/// Makes every later recording of a graph end in an Error (device) with these words, once its work
+/// is done, as a driver may. Empty: none does.
+void set_recording_failure(const std::string& why);
+
 /// Runs `thread` once for every thread of the grid. Throws Error (device) naming the kernel when
 /// threads wait at different barriers, when a warp exchange names a lane that has ended, or when
 /// block or shared memory exceed a GPU's limits.

@@ -134,6 +134,24 @@ TEST_CASE("The workspace limit is kept, and non-deterministic plans are listed b
   }
 }
 
+TEST_CASE("Engines that convert or transform their inputs are never taken") {
+  CHECK(sums_products({}, false));
+  CHECK(sums_products({CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP},
+                      false));
+  CHECK(sums_products({CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, true));
+  CHECK(!sums_products({CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, false));
+  for (const cudnnBackendNumericalNote_t note :
+       {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+        CUDNN_NUMERICAL_NOTE_FFT, CUDNN_NUMERICAL_NOTE_WINOGRAD,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13})
+    for (const bool tensor_cores : {false, true}) {
+      CAPTURE(int(note), tensor_cores);
+      CHECK(!sums_products({note}, tensor_cores));
+      CHECK(!sums_products({note, CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, tensor_cores));
+    }
+}
+
 TEST_CASE("A problem's text tells apart what has plans of its own") {
   const Conv2dGeometry g = benchmarks::layer_set("alexnet-small", 80)[1].geometry;
   const Conv2dProblem problem{.geometry = g, .dtype = DType::bfloat16};

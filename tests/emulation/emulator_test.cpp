@@ -1,4 +1,5 @@
-// The emulator itself: small kernels whose results, mistakes and limits are known.
+// The emulator itself: small kernels whose results, mistakes and limits are known. Contexts and
+// graphs: tests/cuda/context_test.cpp.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -282,13 +283,6 @@ TEST_CASE("more than a GPU has is refused by the kernel's name") {
   REQUIRE_THAT(message({dim3(1), dim3(32), 228 * 1024}), Contains("shared memory"));
 }
 
-TEST_CASE("memory that runs out is an error with the numbers") {
-  CudaContext context;
-  REQUIRE_THAT(message_of([&] { context.allocate(std::size_t{5} << 30); }),
-               Contains("out of memory: 5368709120 bytes asked for"));
-  REQUIRE_THAT(message_of([&] { context.allocate(SIZE_MAX); }), Contains("out of memory"));
-}
-
 TEST_CASE("the host cannot touch device memory") {
   CudaContext context;
   auto* const y = static_cast<volatile float*>(context.allocate(4096));
@@ -330,125 +324,6 @@ TEST_CASE("device memory starts as NaN and is given again by the same context") 
   context.copy_to_host(&value, again, 4);
   REQUIRE(std::isnan(value));
   context.free(again, 400);
-}
-
-TEST_CASE("a graph records, replays, and counts") {
-  CudaContext context;
-  On<CudaContext> on(context, "emulated");
-  int* const x = on.put(std::vector<int>(64));
-  int* const y = on.make<int>(64);
-  const auto before = context.launches();
-  CudaGraph graph(context, [&] {
-    launch(context, "count_up", {dim3(2), dim3(32)}, count_up, x);
-    context.copy(y, x, 64 * sizeof(int));
-    launch(context, "count_up", {dim3(1), dim3(1)}, count_up, y);
-  });
-  REQUIRE(graph.nodes() == 3);
-  REQUIRE(context.launches() == before);
-  REQUIRE(on.get(x) == std::vector<int>(64, 0));
-  for (int i = 1; i <= 3; ++i) {
-    graph.replay();
-    std::vector<int> expected(64, i);
-    REQUIRE(on.get(x) == expected);
-    ++expected[0];
-    REQUIRE(on.get(y) == expected);
-  }
-  REQUIRE(context.launches() == before + 6);
-}
-
-TEST_CASE("a graph keeps its memory from others while it lives") {
-  CudaContext context;
-  On<CudaContext> on(context, "emulated");
-  int* const result = on.make<int>(64);
-  const std::size_t bytes = 64 * sizeof(int);
-  context.free(context.allocate(bytes), bytes);  // one block lies free in the common pool
-  int *first = nullptr, *second = nullptr;
-  auto graph = std::make_unique<CudaGraph>(context, [&] {
-    first = static_cast<int*>(context.allocate(bytes));
-    context.copy(first, result, bytes);
-    launch(context, "count_up", {dim3(2), dim3(32)}, count_up, first);
-    context.copy(result, first, bytes);
-    context.free(first, bytes);
-    second = static_cast<int*>(context.allocate(bytes));  // used again within the graph
-    context.free(second, bytes);
-  });
-  REQUIRE(first == second);
-  std::vector<int*> others;
-  for (int i = 0; i < 4; ++i) {
-    others.push_back(static_cast<int*>(context.allocate(bytes)));
-    REQUIRE(others.back() != first);
-  }
-  const std::vector<int> zeros(64);
-  context.copy_from_host(result, zeros.data(), bytes);
-  context.copy_from_host(others[0], zeros.data(), bytes);
-  graph->replay();
-  graph->replay();
-  REQUIRE(on.get(result) == std::vector<int>(64, 2));
-  std::vector<int> untouched(64, -1);
-  context.copy_to_host(untouched.data(), others[0], bytes);
-  REQUIRE(untouched == zeros);
-  graph.reset();  // now the memory is anybody's
-  others.push_back(static_cast<int*>(context.allocate(bytes)));
-  REQUIRE(others.back() == first);
-  for (int* const other : others) context.free(other, bytes);
-}
-
-TEST_CASE("a graph can have the memory that was kept for reuse") {
-  CudaContext context;
-  context.free(context.allocate(1 << 20), 1 << 20);
-  REQUIRE(context.allocator_statistics().cached_bytes == 1 << 20);
-  const CudaGraph graph(context,
-                        [&] { REQUIRE(context.allocator_statistics().cached_bytes == 0); });
-}
-
-TEST_CASE("memory of a graph that its work still holds comes back to the graph") {
-  CudaContext context;
-  void* held = nullptr;
-  auto graph = std::make_unique<CudaGraph>(context, [&] { held = context.allocate(512); });
-  void* const other = context.allocate(512);
-  REQUIRE(other != held);
-  context.free(held, 512);
-  void* const next = context.allocate(512);
-  REQUIRE(next != held);
-  graph.reset();
-  void* const last = context.allocate(512);
-  REQUIRE(last == held);
-  for (void* const block : {other, next, last}) context.free(block, 512);
-}
-
-namespace {
-
-struct Kept {
-  explicit Kept(CudaContext&) {}
-};
-
-}  // namespace
-
-TEST_CASE("what cannot be recorded is refused, and a recording that failed leaves no trace") {
-  CudaContext context;
-  int value = 0;
-  void* const y = context.allocate(4);
-  for (const auto& work : std::vector<std::function<void()>>{
-           [&] { context.copy_from_host(y, &value, 4); },
-           [&] { context.copy_to_host(&value, y, 4); }, [&] { context.synchronize(); },
-           [&] { context.release_cache(); }, [&] { const CudaGraph inner(context, [] {}); },
-           [&] { context.state<Kept>(); }}) {
-    void* inside = nullptr;
-    REQUIRE_THAT(message_of([&] {
-                   CudaGraph(context, [&] {
-                     inside = context.allocate(1 << 20);
-                     context.free(inside, 1 << 20);
-                     work();
-                   });
-                 }),
-                 Contains("while a graph is being recorded"));
-    work();
-    void* const again = context.allocate(1 << 20);  // the failed graph's memory is not lost
-    REQUIRE(again == inside);
-    context.free(again, 1 << 20);
-    context.release_cache();
-  }
-  context.free(y, 4);
 }
 
 TEST_CASE("the emulator's speed", "[.speed]") {

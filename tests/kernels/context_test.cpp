@@ -238,6 +238,29 @@ TEST_CASE("kept blocks make room for another size, but not while a graph's pool 
   allocator.release();
 }
 
+TEST_CASE("blocks go back to the source while the allocator is free for other threads") {
+  struct Asking final : SmallSource {
+    CachingAllocator* allocator = nullptr;
+    int asked = 0;
+    void give_back(void* block, std::size_t bytes) noexcept override {
+      std::thread([&] { asked += allocator->statistics().system_allocations > 0; }).join();
+      SmallSource::give_back(block, bytes);
+    }
+  } source;
+  CachingAllocator allocator(source, 64);
+  source.allocator = &allocator;
+  allocator.free(allocator.allocate(512), 512);
+  void* const block = allocator.allocate(1024);  // makes room
+  CHECK(source.asked == 1);
+  allocator.free(block, 1024);
+  allocator.release();
+  CHECK(source.asked == 2);
+  void* const late = allocator.allocate(512);
+  allocator.close();
+  allocator.free(late, 512);
+  CHECK(source.asked == 3);
+}
+
 TEST_CASE("the allocator serves threads at once") {
   CpuContext context(3);
   const std::int64_t before = cpu_allocator_statistics().live_bytes;

@@ -17,8 +17,9 @@ namespace shatter::kernels {
 namespace {
 
 void check_cusolver(const char* call, cusolverStatus_t status) {
-  if (status != CUSOLVER_STATUS_SUCCESS)
-    fail(ErrorKind::device, call, ": cuSOLVER status ", static_cast<int>(status));
+  if (status == CUSOLVER_STATUS_SUCCESS) return;
+  cudaGetLastError();  // a launch that was refused would be reported once more
+  fail(ErrorKind::device, call, ": cuSOLVER status ", static_cast<int>(status));
 }
 
 // The functions used, from a library that stays loaded.
@@ -69,7 +70,6 @@ const Functions& cusolver() {
 class Cusolver {
  public:
   explicit Cusolver(CudaContext& context) {
-    check_cuda("cusolverDnCreate", cudaSetDevice(context.device()));
     cusolverDnHandle_t handle = nullptr;
     check_cusolver("cusolverDnCreate", cusolver().create(&handle));
     handle_.reset(handle);

@@ -15,6 +15,42 @@
 namespace shatter {
 namespace {
 
+// Held shared by a thread while it records a graph, and alone by one that makes or ends what the
+// libraries keep, ends a graph, or gives memory back: these wait for the whole device, which breaks
+// a recording off. Never destroyed, as contexts may be static.
+//
+// Locks are taken in this order: that of Recorded's first calls (core/recorded.cpp), this one, and
+// that of an allocator or of the shared contexts (kernels/cuda/current.cpp). Under the last two no
+// other is taken.
+std::shared_mutex& recordings() {
+  static std::shared_mutex& mutex = *new std::shared_mutex;
+  return mutex;
+}
+
+// Whether the calling thread holds recordings(), either way: it takes it once only, as a library's
+// handle allocates while it is made, and what is recorded may end something.
+thread_local bool holds_recordings = false;
+
+template <class Lock>
+class Holding {
+ public:
+  Holding() : lock_(recordings(), std::defer_lock) {
+    if (holds_recordings) return;
+    lock_.lock();
+    holds_recordings = true;
+  }
+  ~Holding() {
+    if (lock_) holds_recordings = false;
+  }
+  Holding(const Holding&) = delete;
+  Holding& operator=(const Holding&) = delete;
+
+ private:
+  Lock lock_;
+};
+using Recording = Holding<std::shared_lock<std::shared_mutex>>;
+using NoRecording = Holding<std::unique_lock<std::shared_mutex>>;
+
 class DeviceMemory final : public MemorySource {
  public:
   explicit DeviceMemory(int device) : device_(device) {}
@@ -28,6 +64,7 @@ class DeviceMemory final : public MemorySource {
     return block;
   }
   void give_back(void* block, std::size_t) noexcept override {
+    const NoRecording alone;
     const MayAllocate allowed;
     cudaFree(block);
   }
@@ -51,14 +88,6 @@ struct OwnMemory {
   DeviceMemory source;
   CachingAllocator allocator{source, 256};
 };
-
-// Held shared by every thread that records a graph, and alone by one that makes or ends what the
-// libraries keep, or gives kept memory back: both wait for the whole device, which breaks a
-// recording off. Never destroyed, as contexts may be static.
-std::shared_mutex& recordings() {
-  static std::shared_mutex& mutex = *new std::shared_mutex;
-  return mutex;
-}
 
 // Whether SHATTER_SYNC asks to wait for each kernel.
 bool waits_for_each() {
@@ -99,6 +128,15 @@ struct CudaContext::Impl {
   std::map<const void*, std::shared_ptr<void>> states;
 
   explicit Impl(int index) : device(index), memory(std::make_shared<OwnMemory>(index)) {}
+
+  // The stream for the calling thread to give work to, and its device made the thread's: kernels
+  // and libraries take a stream of that device only.
+  cudaStream_t enter() const {
+    int current = -1;
+    check_cuda("cudaGetDevice", cudaGetDevice(&current));
+    if (current != device) check_cuda("cudaSetDevice", cudaSetDevice(device));
+    return stream;
+  }
 
   void refuse_while_recording(const char* call) const {
     if (recording) fail(ErrorKind::device, call, ": not possible while a graph is being recorded");
@@ -148,12 +186,13 @@ CudaContext::CudaContext(int device) : impl_(std::make_unique<Impl>(device)) {
 }
 
 CudaContext::~CudaContext() {
+  cudaSetDevice(impl_->device);
   if (impl_->stream) cudaStreamSynchronize(impl_->stream);
   {
-    const std::lock_guard alone(recordings());
+    const NoRecording alone;
     impl_->states.clear();
-    impl_->memory->allocator.close();
   }
+  impl_->memory->allocator.close();
   if (impl_->stream) cudaStreamDestroy(impl_->stream);
 }
 
@@ -163,18 +202,19 @@ int CudaContext::device() const noexcept {
 const CudaProperties& CudaContext::properties() const noexcept {
   return impl_->properties;
 }
-void* CudaContext::stream() const noexcept {
-  return impl_->stream;
+void* CudaContext::stream() const {
+  return impl_->enter();
 }
 
 void* CudaContext::allocate(std::size_t bytes) {
   void* const block = impl_->memory->allocator.allocate(bytes);
   if (!block) {
     std::size_t free = 0, total = 0;
+    impl_->enter();
     cudaMemGetInfo(&free, &total);
-    fail(ErrorKind::device, "cuda:", impl_->device, ": out of memory: ", bytes,
-         " bytes asked for, ", impl_->memory->allocator.statistics().live_bytes, " in use, ", free,
-         " free of ", total, "; a smaller batch needs less");
+    throw OutOfMemory(text("cuda:", impl_->device, ": out of memory: ", bytes, " bytes asked for, ",
+                           impl_->memory->allocator.statistics().live_bytes, " in use, ", free,
+                           " free of ", total, "; a smaller batch needs less"));
   }
   return block;
 }
@@ -193,7 +233,6 @@ AllocatorStatistics CudaContext::allocator_statistics() const {
 
 void CudaContext::release_cache() {
   synchronize();
-  const std::lock_guard alone(recordings());
   impl_->memory->allocator.release();
 }
 
@@ -203,7 +242,7 @@ void CudaContext::copy_from_host(void* to, const void* from, std::size_t bytes) 
   ++impl_->waits;
   // From pageable memory: returns once the bytes are staged.
   check_cuda("copy_from_host",
-             cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, impl_->stream));
+             cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, impl_->enter()));
   check_cuda("copy_from_host", cudaStreamSynchronize(impl_->stream));
 }
 
@@ -212,13 +251,13 @@ void CudaContext::copy_to_host(void* to, const void* from, std::size_t bytes) {
   ++impl_->waits;
   if (bytes)
     check_cuda("copy_to_host",
-               cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, impl_->stream));
+               cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, impl_->enter()));
   check_cuda("copy_to_host", cudaStreamSynchronize(impl_->stream));
 }
 
 void CudaContext::copy(void* to, const void* from, std::size_t bytes) {
   if (bytes)
-    check_cuda("copy", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, impl_->stream));
+    check_cuda("copy", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, impl_->enter()));
 }
 
 void CudaContext::synchronize() {
@@ -244,10 +283,11 @@ std::int64_t CudaContext::waits() const noexcept {
 }
 
 void* CudaContext::find_state(const void* tag, std::shared_ptr<void> (*make)(CudaContext&)) {
+  impl_->enter();
   std::shared_ptr<void>& state = impl_->states[tag];
   if (!state) {
     impl_->refuse_while_recording("state");
-    const std::lock_guard alone(recordings());
+    const NoRecording alone;
     state = make(*this);
   }
   return state.get();
@@ -264,11 +304,12 @@ struct CudaGraph::Impl {
   explicit Impl(CudaContext& c) : context(c) {}
   ~Impl() {
     CudaContext::Impl& owner = *context.impl_;
-    if (executable) {
-      cudaStreamSynchronize(owner.stream);
-      cudaGraphExecDestroy(executable);
+    if (executable) cudaStreamSynchronize(owner.stream);
+    if (graph) {
+      const NoRecording alone;
+      if (executable) cudaGraphExecDestroy(executable);
+      cudaGraphDestroy(graph);
     }
-    if (graph) cudaGraphDestroy(graph);
     owner.memory->allocator.dissolve(pool);
   }
   CudaContext& context;
@@ -282,33 +323,31 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     : impl_(new Impl(context)) {
   CudaContext::Impl& owner = *context.impl_;
   owner.refuse_while_recording("CudaGraph");
+  check_cuda("CudaGraph", cudaStreamSynchronize(owner.enter()));
+  owner.memory->allocator.release();
   const std::int64_t before = owner.launches;
-  check_cuda("CudaGraph", cudaStreamSynchronize(owner.stream));
   {
-    const std::lock_guard alone(recordings());
-    owner.memory->allocator.release();
+    const Recording recording;
+    check_cuda("CudaGraph", cudaStreamBeginCapture(owner.stream, cudaStreamCaptureModeThreadLocal));
+    owner.recording = true;
+    owner.memory->allocator.begin_pool(impl_->pool);
+    // Also after an error, when it says that too; the stream is an ordinary one again.
+    const auto end = [&] {
+      owner.recording = false;
+      owner.memory->allocator.end_pool();
+      impl_->launches = owner.launches - before;
+      owner.launches = before;
+      return cudaStreamEndCapture(owner.stream, &impl_->graph);
+    };
+    try {
+      work();
+    } catch (...) {
+      end();
+      cudaGetLastError();
+      throw;
+    }
+    check_cuda("CudaGraph", end());
   }
-  std::shared_lock recording(recordings());
-  check_cuda("CudaGraph", cudaStreamBeginCapture(owner.stream, cudaStreamCaptureModeThreadLocal));
-  owner.recording = true;
-  owner.memory->allocator.begin_pool(impl_->pool);
-  const auto end = [&] {
-    owner.recording = false;
-    owner.memory->allocator.end_pool();
-    const cudaError_t status = cudaStreamEndCapture(owner.stream, &impl_->graph);
-    recording.unlock();
-    return status;
-  };
-  try {
-    work();
-  } catch (...) {
-    end();
-    cudaGetLastError();
-    throw;
-  }
-  check_cuda("CudaGraph", end());
-  impl_->launches = owner.launches - before;
-  owner.launches = before;
   std::size_t nodes = 0;
   check_cuda("CudaGraph", cudaGraphGetNodes(impl_->graph, nullptr, &nodes));
   impl_->nodes = static_cast<std::int64_t>(nodes);
@@ -319,7 +358,7 @@ CudaGraph::~CudaGraph() = default;
 
 void CudaGraph::replay() {
   CudaContext::Impl& owner = *impl_->context.impl_;
-  check_cuda("CudaGraph::replay", cudaGraphLaunch(impl_->executable, owner.stream));
+  check_cuda("CudaGraph::replay", cudaGraphLaunch(impl_->executable, owner.enter()));
   owner.launches += impl_->launches;
 }
 

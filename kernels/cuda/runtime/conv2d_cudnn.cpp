@@ -23,7 +23,6 @@ namespace {
 class Cudnn {
  public:
   explicit Cudnn(CudaContext& context) : context_(context) {
-    check_cuda("cudnnCreate", cudaSetDevice(context.device()));
     cudnnHandle_t handle = nullptr;
     check_cudnn("cudnnCreate", cudnnCreate(&handle));
     handle_.reset(handle);

@@ -96,6 +96,14 @@ Conv2dGeometry planned_geometry(const Conv2dProblem& problem) {
   return g;
 }
 
+bool sums_products(const std::set<cudnnBackendNumericalNote_t>& notes, bool tensor_cores) {
+  return std::all_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t note) {
+    return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
+           note == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP ||
+           (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && tensor_cores);
+  });
+}
+
 namespace {
 
 constexpr std::array modes{CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
@@ -226,13 +234,7 @@ void Conv2dPlanner::ask(cudnnBackendHeurMode_t mode) {
         CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
     const auto behaviour = engines[0].enumerators<cudnnBackendBehaviorNote_t>(
         CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
-    const bool rounds_sums = numerics.contains(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION);
-    // Transforms change the rounding of products; strict float is the textbook sum.
-    const bool rounds_products = numerics.contains(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
-                                 numerics.contains(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS) ||
-                                 numerics.contains(CUDNN_NUMERICAL_NOTE_FFT) ||
-                                 numerics.contains(CUDNN_NUMERICAL_NOTE_WINOGRAD);
-    if (rounds_sums || (!tensor_cores_ && rounds_products)) continue;
+    if (!sums_products(numerics, tensor_cores_)) continue;
     const Conv2dPlan description{
         .name = name_of(config, engines[0]),
         .deterministic = !numerics.contains(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),

@@ -75,6 +75,12 @@ constexpr std::int64_t padded_channels(std::int64_t c) {
   return (c + 7) / 8 * 8;
 }
 
+/// Whether an engine with these notes sums the products of the operands as they are (on tensor
+/// cores, where those are allowed, rounded as they round them) in float. One that converts its
+/// inputs to a shorter type, sums in one, or transforms them (FFT, Winograd) does not; nor, as far
+/// as is known, does one with a note that cuDNN may add.
+bool sums_products(const std::set<cudnnBackendNumericalNote_t>& notes, bool tensor_cores);
+
 /// The operation graph of a problem with what cuDNN's heuristics offer for it.
 class Conv2dPlanner {
  public:

@@ -24,7 +24,6 @@ void check_cublas(const char* what, cublasStatus_t status) {
 class Cublas {
  public:
   explicit Cublas(CudaContext& context) : workspace_(context, workspace_bytes) {
-    check_cuda("cublasCreate", cudaSetDevice(context.device()));
     cublasHandle_t handle = nullptr;
     check_cublas("cublasCreate", cublasCreate(&handle));
     handle_.reset(handle);

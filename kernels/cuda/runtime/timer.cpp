@@ -16,7 +16,6 @@ struct CudaTimer::Impl {
 
 CudaTimer::CudaTimer(CudaContext& context) : impl_(std::make_unique<Impl>()) {
   impl_->stream = static_cast<cudaStream_t>(context.stream());
-  check_cuda("CudaTimer", cudaSetDevice(context.device()));
   check_cuda("CudaTimer", cudaEventCreate(&impl_->start));
   check_cuda("CudaTimer", cudaEventCreate(&impl_->stop));
 }
