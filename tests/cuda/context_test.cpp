@@ -17,7 +17,6 @@
 using namespace shatter;
 using namespace shatter::kernels;
 using namespace shatter::test;
-using Catch::Matchers::Contains;
 
 namespace {
 

@@ -27,7 +27,6 @@
 
 using namespace shatter;
 using namespace shatter::test;
-using Catch::Matchers::Contains;
 
 namespace {
 
