@@ -8,8 +8,8 @@
 namespace shatter::benchmarks {
 
 /// Of all plans of a problem, in cuDNN's order: the first eight, then deterministic ones with at
-/// most 4 MiB of workspace, twelve in all. Plans compiled at run time take seconds each to prepare
-/// and are left out.
+/// most 4 MiB of workspace, twelve in all. Plans compiled at run time are left out: preparing one
+/// may take longer than all the timing.
 inline std::vector<kernels::Conv2dPlan> plans_worth_timing(
     const std::vector<kernels::Conv2dPlan>& all) {
   constexpr std::size_t of_all = 8, most = 12;
