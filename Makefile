@@ -41,7 +41,7 @@ check:
 gpu-package:
 	@.ci/dependencies gpu-package
 	@cmake --preset gpu-package --log-level=NOTICE
-	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests core_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 figure1 figure2 table3 table4
+	@cmake --build build/gpu-package -j $(JOBS) --target kernels_tests cuda_tests cudnn_tests conv_bench kernel_bench train_bench table1 figure1 figure2 table3 table4 randomization_test
 	@benchmarks/gpu_package build/gpu-package build/gpu_package
 
 # compute-sanitizer over the tests of the library's own kernels; needs a GPU. What CUDA's libraries

@@ -16,6 +16,7 @@
 #include "benchmarks/convolution_check.h"
 #include "benchmarks/layer_sets.h"
 #include "benchmarks/measure.h"
+#include "benchmarks/plan_choice.h"
 
 using namespace shatter;
 using namespace shatter::benchmarks;
@@ -64,6 +65,7 @@ struct Provider {
   bool deterministic = true, tensor_core = false;
   std::int64_t workspace_bytes = 0;
   std::function<void()> run;
+  Json search = Json::object();  ///< columns that tell of a search through cuDNN's plans
 };
 
 /// A case with its arrays on a device.
@@ -183,7 +185,7 @@ std::optional<Provider> cudnn_provider(const std::string& name, CudaContext& con
   struct Known {
     // What conv2d takes by itself: a plan chosen below would answer for a shape that comes again.
     std::optional<Conv2dPlan> own;
-    std::vector<Conv2dTiming> timings;  // of all plans, once one is asked for
+    std::vector<Conv2dTiming> timings;  // of the plans worth it, once one is asked for
   };
   static std::map<std::pair<const CudaContext*, std::string>, Known> all;
   const std::pair key(&context, text_of(problem));
@@ -194,7 +196,7 @@ std::optional<Provider> cudnn_provider(const std::string& name, CudaContext& con
     taken = known.own;
   } else {
     if (known.timings.empty())
-      for (const Conv2dPlan& plan : conv2d_plans(context, problem)) {
+      for (const Conv2dPlan& plan : plans_worth_timing(conv2d_plans(context, problem))) {
         known.timings.push_back(time_conv2d_plan(context, plan, [&] {
           choose_conv2d_plan(context, {key.second, plan.name});
           return clock.hot(run).median;
@@ -212,12 +214,22 @@ std::optional<Provider> cudnn_provider(const std::string& name, CudaContext& con
   }
   if (!taken) return std::nullopt;
   choose_conv2d_plan(context, {key.second, taken->name});
-  return Provider{.name = name,
-                  .plan = taken->name,
-                  .deterministic = taken->deterministic,
-                  .tensor_core = taken->tensor_core,
-                  .workspace_bytes = taken->workspace_bytes,
-                  .run = run};
+  Provider found{.name = name,
+                 .plan = taken->name,
+                 .deterministic = taken->deterministic,
+                 .tensor_core = taken->tensor_core,
+                 .workspace_bytes = taken->workspace_bytes,
+                 .run = run};
+  if (name == "cudnn-heuristic") return found;
+  found.search["problem"] = key.second;
+  for (const Conv2dTiming& timing : known.timings)
+    found.search["plans"].push_back(
+        {{"plan", timing.plan.name},
+         {"hot_us", timing.failure.empty() ? Json(timing.seconds * 1e6) : Json(nullptr)},
+         {"deterministic", timing.plan.deterministic},
+         {"tensor_core", timing.plan.tensor_core},
+         {"workspace_bytes", timing.plan.workspace_bytes}});
+  return found;
 }
 
 template <class T>
@@ -383,6 +395,7 @@ class Benchmark {
     row["bitwise_repeat"] = verdict.repeats;
     row["correct"] = right;
     row.update(machine(context));
+    row.update(provider.search);
     report_.add(row);
     if (!right) {
       ++wrong_;

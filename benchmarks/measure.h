@@ -129,7 +129,9 @@ class Array {
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
 
+  Context& context() const { return context_; }
   T* data() const { return data_; }
+  std::int64_t size() const { return static_cast<std::int64_t>(n_); }
   std::size_t bytes() const { return n_ * sizeof(T); }
   void set(const std::vector<T>& values) {
     if constexpr (is_cpu)
@@ -168,12 +170,30 @@ std::vector<T> random_values(std::int64_t n, std::uint64_t seed) {
   }
 }
 
+/// Overwrites an array with values uniform in [-1, 1), the same for the same seed, without the host
+/// where the array lies on a GPU.
+template <class T, class Context>
+void draw(const Array<T, Context>& array, std::uint64_t seed) {
+  const auto uniform = [&](float* values) {
+    kernels::fill_uniform(array.context(), {seed, Stream::user, 0}, array.size(), -1, 1, values);
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    uniform(array.data());
+  } else {
+    const Array<float, Context> floats(array.context(), array.size());
+    uniform(floats.data());
+    kernels::convert(array.context(), array.size(), DType::float32, floats.data(), dtype_of<T>,
+                     array.data());
+  }
+}
+
 /// Bytes per second, read and written, of a copy of `mib` MiB (0: 256, CUDA 1024).
 template <class Context>
 double copy_bandwidth(Context& context, Clock<Context>& clock, std::int64_t mib) {
   constexpr bool is_cpu = std::is_same_v<Context, CpuContext>;
   const std::int64_t n = (mib ? mib : is_cpu ? 256 : 1024) << 18;
-  const Array<float, Context> x(context, random_values<float>(n, 1)), y(context, n);
+  const Array<float, Context> x(context, n), y(context, n);
+  draw(x, 1);
   const Samples samples = clock.hot([&] {
     if constexpr (is_cpu)
       kernels::copy_rows(context, n >> 14, std::int64_t{1} << 14, x.data(), std::int64_t{1} << 14,
@@ -188,8 +208,9 @@ double copy_bandwidth(Context& context, Clock<Context>& clock, std::int64_t mib)
 template <class T, class Context>
 double peak_flops(Context& context, Clock<Context>& clock, std::int64_t extent) {
   const std::int64_t m = extent ? extent : std::is_same_v<Context, CpuContext> ? 2048 : 8192;
-  const Array<T, Context> a(context, random_values<T>(m * m, 1)),
-      b(context, random_values<T>(m * m, 2)), c(context, m * m);
+  const Array<T, Context> a(context, m * m), b(context, m * m), c(context, m * m);
+  draw(a, 1);
+  draw(b, 2);
   const Samples samples = clock.hot([&] {
     kernels::matmul<T>(context, {.m = m, .n = m, .k = m}, 1, a.data(), b.data(), 0, c.data());
   });

@@ -14,6 +14,7 @@ is PyTorch's time for a step divided by shatter's in the same round. Variants of
         the same graph)
 """
 import argparse
+import gc
 import json
 import pathlib
 import resource
@@ -34,26 +35,27 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def torch_step(args):
-    """Times one variant of one model in this process; prints one line of JSON."""
+def torch_step(args, model_name, variant, precision):
+    """Times one variant of one model in this process; a row for JSON."""
     import torch
     import make_golden
 
     device = torch.device(args.device)
     cuda = device.type == "cuda"
-    fast = args.variant in ("best", "graph", "compiled")
+    fast = variant in ("best", "graph", "compiled")
     if args.threads:
         torch.set_num_threads(args.threads)
-    if cuda and args.precision == "fp32":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    elif cuda and fast:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    if cuda and fast:
-        torch.backends.cudnn.benchmark = True
+    if cuda:
+        # PyTorch's own settings, changed as one would. Variants before may have left others.
+        torch.backends.cuda.matmul.allow_tf32 = fast and precision != "fp32"
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+        torch.backends.cudnn.benchmark = fast
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     torch.manual_seed(1)
     before = torch.cuda.max_memory_reserved() if cuda else peak_memory()
-    model = make_golden.for_speed(args.model).to(device).train()
-    channels_last = args.variant == "channels_last" or fast
+    model = make_golden.for_speed(model_name).to(device).train()
+    channels_last = variant == "channels_last" or fast
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     options = {"fused": True} if cuda and fast else {}
@@ -62,7 +64,7 @@ def torch_step(args):
     labels = torch.randint(0, 10, (12800,), device=device)
     index = torch.randint(0, 12800, (args.batch,), device=device)
     total = torch.zeros((), device=device)
-    forward = torch.compile(model) if args.variant == "compiled" else model
+    forward = torch.compile(model) if variant == "compiled" else model
 
     def step():
         x = images[index, 2:30, 2:30].permute(0, 3, 1, 2).float() / 255
@@ -70,7 +72,7 @@ def torch_step(args):
             x = x.contiguous()
         deviation = x.std((1, 2, 3), unbiased=False, keepdim=True).clamp(min=1 / 2352**0.5)
         x = (x - x.mean((1, 2, 3), keepdim=True)) / deviation
-        with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = torch.nn.functional.cross_entropy(forward(x), labels[index])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -80,7 +82,7 @@ def torch_step(args):
     repeat, wait = step, lambda: None
     if cuda:
         wait = torch.cuda.synchronize
-    if args.variant in ("graph", "compiled"):
+    if variant in ("graph", "compiled"):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -103,19 +105,52 @@ def torch_step(args):
         wait()
         times.append((time.perf_counter() - begin) / group)
     after = torch.cuda.max_memory_reserved() if cuda else peak_memory()
-    print(json.dumps({"ms": statistics.median(times) * 1e3, "torch": torch.__version__,
-                      "step_memory_bytes": after - before}))
+    return {"ms": statistics.median(times) * 1e3, "torch": torch.__version__,
+            "step_memory_bytes": after - before}
 
 
-def run_torch(args, python, model, variant, precision):
-    command = [python, __file__, "--one", "--model", model, "--variant", variant, "--device",
-               args.device, "--batch", str(args.batch), "--seconds", str(args.seconds), "--threads",
-               str(args.threads), "--precision", precision]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(f"{model} {variant}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+def work(args):
+    """Answers each line of stdin, [model, variant, precision], by a line of JSON on stdout."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        try:
+            row = torch_step(args, *json.loads(line))
+        except Exception as error:
+            row = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+        gc.collect()
+        print(json.dumps(row), file=answers, flush=True)
+
+
+class Worker:
+    """A process with PyTorch. On a GPU one serves for all variants, since it takes seconds to start;
+    on the CPU, where a process's peak memory is measured, each has a new one."""
+
+    def __init__(self, args, python):
+        self.command = [python, __file__, "--work", "--device", args.device, "--batch",
+                        str(args.batch), "--seconds", str(args.seconds), "--threads",
+                        str(args.threads)]
+        self.lasts = args.device == "cuda"
+        self.process = None
+
+    def run(self, model, variant, precision):
+        """The row of JSON, or None after a failure, which is printed."""
+        if not self.process:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, text=True)
+        try:
+            self.process.stdin.write(json.dumps([model, variant, precision]) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        row = json.loads(answer) if answer else {}
+        if not self.lasts or "ms" not in row:
+            self.process.communicate()
+            self.process = None
+        if "ms" in row:
+            return row
+        print(f"{model} {variant}: {row.get('failed', 'PyTorch ended')}", file=sys.stderr)
         return None
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_shatter(args, model, precision):
@@ -128,16 +163,16 @@ def run_shatter(args, model, precision):
         return json.loads(path.read_text())
 
 
-def measure(args, model):
+def measure(args, workers, model):
     """Rounds of one model: for each a dictionary of ours by precision and one of PyTorch's rows."""
     rounds = []
     for _ in range(args.rounds):
         ours = {precision: run_shatter(args, model, precision) for precision in args.precision}
         theirs = []
         for precision in dict.fromkeys(TORCH_PRECISION.get(p, p) for p in args.precision):
-            for python in args.python:
+            for worker in workers:
                 for variant in args.variant:
-                    row = run_torch(args, python, model, variant, precision)
+                    row = worker.run(model, variant, precision)
                     if row:
                         theirs.append(row | {"variant": variant, "precision": precision})
         rounds.append((ours, theirs))
@@ -188,16 +223,15 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="for each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="add one line of JSON per line of the table to this file")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.precision = args.precision or ["fp32"]
-    if args.one:
-        args.model, args.variant, args.precision = args.model[0], args.variant[0], args.precision[0]
-        torch_step(args)
+    if args.work:
+        work(args)
         return
     if not args.bench:
         parser.error("--bench: name the train_bench program")
-    args.python = args.python or [sys.executable]
+    workers = [Worker(args, python) for python in args.python or [sys.executable]]
     args.variant = args.variant or VARIANTS[args.device]
     print(f"batch {args.batch}, {args.device}; milliseconds per step, medians of {args.rounds} "
           "rounds; ratio: PyTorch / shatter [least, most]; MiB: growth of the process's peak memory "
@@ -205,7 +239,7 @@ def main():
     print(f"{'model':12} {'precision':14} {'shatter':>9} {'PyTorch':24} {'':>9} {'ratio':>6} "
           f"{'':14} {'MiB':>6} {'MiB':>6}")
     for model in args.model or MODELS:
-        for line in lines(args, model, measure(args, model)):
+        for line in lines(args, model, measure(args, workers, model)):
             print(f"{model:12} {line['precision']:14} {line['shatter_ms']:9.3f} "
                   f"{line['peer']:24} {line['torch_ms']:9.3f} {line['ratio']:6.2f} "
                   f"[{line['ratio_least']:.2f}, {line['ratio_most']:.2f}]   "

@@ -1,12 +1,14 @@
 // Whole training steps of the paper's models: gathering and whitening a batch, forward, loss,
 // backward, SGD with momentum, running accuracy. Prints the median and spread of a step's time,
-// images per second, memory, and allocations and launches in steady state.
+// images per second, memory, and allocations and launches in steady state. Or a hash of what was
+// trained, which must not depend on how the steps were run.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +16,7 @@
 
 #include <shatter/core/dispatch.h>
 #include <shatter/core/random.h>
+#include <shatter/data/checksum.h>
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/profile_table.h>
 #include <shatter/experiments/harness/text_table.h>
@@ -32,6 +35,7 @@ struct Options {
   std::vector<std::string> models;
   std::string device = "auto", precision = "fp32", json;
   std::int64_t batch = 128, images = 12800;
+  std::int64_t hash_steps = 0;
   double seconds = 5;
   int threads = 0;
   bool eager = false, profile = false;
@@ -99,9 +103,8 @@ struct Measured {
   }
 };
 
-Measured measure(const std::string& name, const Options& options, Device device) {
-  Measured result;
-  result.start = memory_of(device);
+std::unique_ptr<experiments::Trainer> make_trainer(const std::string& name, const Options& options,
+                                                   Device device) {
   experiments::CellConfig config;
   config.model = name;
   config.dataset = {
@@ -117,9 +120,22 @@ Measured measure(const std::string& name, const Options& options, Device device)
                                  .decayed = {},
                                  .data = {images, random_images(1)},
                                  .probes = {}};
-  experiments::Trainer trainer(config, std::move(task),
-                               {.device = device, .capture = !options.eager});
-  const std::int64_t group = device.is_cuda() ? 64 : 1;
+  return std::make_unique<experiments::Trainer>(
+      config, std::move(task),
+      experiments::TrainerOptions{.device = device, .capture = !options.eager});
+}
+
+/// Steps given to a device at once.
+std::int64_t group_on(Device device) {
+  return device.is_cuda() ? 64 : 1;
+}
+
+Measured measure(const std::string& name, const Options& options, Device device) {
+  Measured result;
+  result.start = memory_of(device);
+  const auto owned = make_trainer(name, options, device);
+  experiments::Trainer& trainer = *owned;
+  const std::int64_t group = group_on(device);
   const auto advance = [&] {
     if (trainer.epoch_ended()) trainer.finish_epoch();
     return std::int64_t(trainer.advance(group).size());
@@ -151,6 +167,23 @@ Measured measure(const std::string& name, const Options& options, Device device)
   return result;
 }
 
+/// 64 bits, in hexadecimal, of the parameters, running statistics and momentum after the first
+/// options.hash_steps steps.
+std::string state_hash(const std::string& name, const Options& options, Device device) {
+  const auto trainer = make_trainer(name, options, device);
+  while (trainer->steps() < options.hash_steps) {
+    if (trainer->epoch_ended()) trainer->finish_epoch();
+    trainer->advance(std::min(group_on(device), options.hash_steps - trainer->steps()));
+  }
+  std::string bytes;
+  for (const auto& [key, tensor] : trainer->state().tensors) {
+    const Tensor values = tensor.to(Device{}).packed();
+    bytes += key;
+    bytes.append(reinterpret_cast<const char*>(values.raw()), values.bytes());
+  }
+  return data::sha256(bytes).substr(0, 16);
+}
+
 /// Of a step: calls, milliseconds, operations and bytes.
 nlohmann::json profile_json(const Measured& m) {
   const auto steps = double(m.steps);
@@ -167,18 +200,24 @@ nlohmann::json profile_json(const Measured& m) {
           {"kernels", rows}};
 }
 
+/// What a row says of the model and how it was run.
+nlohmann::json head(const std::string& name, const Options& options, Device device) {
+  return {{"model", name},
+          {"device", device.name()},
+          {"batch", options.batch},
+          {"precision", options.precision},
+          {"threads", device.is_cpu() ? cpu_context().threads() : 0},
+          {"captured", device.is_cuda() && !options.eager},
+          {"commit", experiments::build_info().commit}};
+}
+
 nlohmann::json row(const std::string& name, const Options& options, Device device,
                    const Measured& m) {
   const auto per_step = [&](std::int64_t after, std::int64_t before) {
     return double(after - before) / double(m.steps);
   };
-  nlohmann::json row = {
-      {"model", name},
-      {"device", device.name()},
-      {"batch", options.batch},
-      {"precision", options.precision},
-      {"threads", device.is_cpu() ? cpu_context().threads() : 0},
-      {"captured", device.is_cuda() && !options.eager},
+  nlohmann::json row = head(name, options, device);
+  row.update(nlohmann::json{
       {"ms", m.quantile(0.5) * 1e3},
       {"ms_p10", m.quantile(0.1) * 1e3},
       {"ms_p90", m.quantile(0.9) * 1e3},
@@ -190,8 +229,7 @@ nlohmann::json row(const std::string& name, const Options& options, Device devic
       {"memory_bytes", m.after.bytes},
       {"step_memory_bytes", m.after.peak - m.start.peak},
       {"allocations_per_step", per_step(m.after.allocations, m.before.allocations)},
-      {"launches_per_step", per_step(m.after.launches, m.before.launches)},
-      {"commit", experiments::build_info().commit}};
+      {"launches_per_step", per_step(m.after.launches, m.before.launches)}});
   if (options.profile) row["profile"] = profile_json(m);
   return row;
 }
@@ -234,6 +272,10 @@ int main(int argc, char** argv) {
   app.add_flag("--eager", options.eager, "on a GPU: no recorded steps");
   app.add_flag("--profile", options.profile,
                "where a step's time goes, by kernel; on a GPU without recorded steps");
+  app.add_option("--hash-steps", options.hash_steps,
+                 "time nothing: train N steps and print a hash of the parameters, running "
+                 "statistics and momentum")
+      ->check(CLI::Range(1, 1'000'000));
   app.add_option("--json", options.json, "add one line of JSON per model to this file");
   return benchmarks::run_program(app, argc, argv, [&] {
     options.eager |= options.profile;
@@ -248,6 +290,19 @@ int main(int argc, char** argv) {
     if (!options.json.empty()) {
       json.open(options.json, std::ios::app);
       if (!json) fail(ErrorKind::usage, "--json ", options.json, ": cannot write");
+    }
+    if (options.hash_steps > 0) {
+      for (const std::string& name : options.models) {
+        const std::string hash = state_hash(name, options, device);
+        std::printf("%s %s, batch %lld, %lld steps: %s\n", name.c_str(), options.precision.c_str(),
+                    static_cast<long long>(options.batch),
+                    static_cast<long long>(options.hash_steps), hash.c_str());
+        std::fflush(stdout);
+        nlohmann::json result = head(name, options, device);
+        result.update(nlohmann::json{{"hash_steps", options.hash_steps}, {"hash", hash}});
+        if (json.is_open()) json << result << std::endl;
+      }
+      return int(experiments::exit_done);
     }
     std::printf("batch %lld, 28x28x3, %s, %s", static_cast<long long>(options.batch),
                 options.precision.c_str(), device.name().c_str());

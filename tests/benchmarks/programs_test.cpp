@@ -216,8 +216,11 @@ TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing devi
     CHECK(help.status == 0);
     CHECK(contains(help.out, "--filter"));
   }
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"--no-such-flag"}, {"--model", "mlp"}, {"--batch", "0"}, {"--precision", "fp8"}}) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"--no-such-flag"},
+                                                                     {"--model", "mlp"},
+                                                                     {"--batch", "0"},
+                                                                     {"--precision", "fp8"},
+                                                                     {"--hash-steps", "0"}}) {
     const Finished run = run_program(train_bench, arguments);
     CAPTURE(arguments, run.err);
     CHECK(run.status == 2);
@@ -225,6 +228,33 @@ TEST_CASE("Wrong flags end with code 2 and say what was expected, a missing devi
   }
   CHECK(run_program(train_bench, {"--device", "cuda:77"}).status == 4);
   CHECK(run_program(train_bench, {"--device", "cpu", "--precision", "tf32"}).status == 4);
+}
+
+TEST_CASE("train_bench's hash depends on the steps and not on how they are run") {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "rows.json").string();
+  const auto hash = [&](const std::string& model, const char* steps, const char* threads) {
+    const Finished run = run_program(
+        train_bench, {"--model", model, "--device", "cpu", "--threads", threads, "--batch", "8",
+                      "--images", "24", "--hash-steps", steps, "--json", path});
+    INFO(run.err);
+    REQUIRE(run.status == 0);
+    const nlohmann::json row = rows_of(path).back();
+    CHECK(row["hash_steps"] == std::stoi(steps));
+    const std::string value = row["hash"];
+    CHECK(value.size() == 16);
+    CHECK(run.out == model + " fp32, batch 8, " + steps + " steps: " + value + "\n");
+    return value;
+  };
+  for (const std::string model : {"mlp-1x512", "inception"}) {
+    // Four steps go beyond an epoch of three.
+    const std::string one = hash(model, "4", "1");
+    CHECK(hash(model, "4", "1") == one);
+    CHECK(hash(model, "4", "2") == one);
+    CHECK(hash(model, "4", "3") == one);
+    CHECK(hash(model, "5", "1") != one);
+    CHECK(hash(model, "3", "1") != one);
+  }
 }
 
 TEST_CASE("Rows of JSON are added to a file") {

@@ -40,7 +40,10 @@ Backend backend = Backend::cpu;  // of the running test case
 
 /// Makes the rest of a test case run on each backend there is.
 void on_each_backend() {
-  backend = has_cuda() ? GENERATE(Backend::cpu, Backend::cuda) : Backend::cpu;
+  if (!tests_cpu())
+    backend = Backend::cuda;
+  else
+    backend = has_cuda() ? GENERATE(Backend::cpu, Backend::cuda) : Backend::cpu;
 }
 
 /// The order of an epoch in which the batch begins at place 2.

@@ -1,5 +1,6 @@
 // Thread pool, context stack, library state and the caching allocator.
 #include <atomic>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
@@ -9,9 +10,29 @@
 
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
+#include "tests/support/devices.h"
 
 using namespace shatter;
 using namespace shatter::test;
+
+TEST_CASE("SHATTER_TEST_DEVICES=cuda leaves the CPU out of kernel tests where there is CUDA") {
+  const char* const before = std::getenv("SHATTER_TEST_DEVICES");
+  const std::string kept = before ? before : "all";
+  const auto seen = [](const char* devices) {
+    setenv("SHATTER_TEST_DEVICES", devices, 1);
+    std::set<std::string> backends;
+    on_devices([&](auto& on) {
+      const bool cpu = std::is_same_v<std::decay_t<decltype(on.context)>, CpuContext>;
+      backends.insert(cpu ? "cpu" : "cuda");
+    });
+    return backends;
+  };
+  const bool cuda = has_cuda();
+  const std::set<std::string> all = seen("all"), some = seen("cuda");
+  setenv("SHATTER_TEST_DEVICES", kept.c_str(), 1);
+  CHECK(all == (cuda ? std::set<std::string>{"cpu", "cuda"} : std::set<std::string>{"cpu"}));
+  CHECK(some == std::set<std::string>{cuda ? "cuda" : "cpu"});
+}
 
 TEST_CASE("parallel visits every chunk once") {
   for (CpuContext* context : contexts())

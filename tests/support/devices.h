@@ -1,10 +1,14 @@
 // Kernel tests on every device: CPU contexts of 1, 2 and 3 threads, and the CUDA backend, emulated
-// in three thread orders or on a GPU. Outputs lie between canaries and start as NaN.
+// in three thread orders or on a GPU. Outputs lie between canaries and start as NaN. Where there is
+// CUDA, SHATTER_TEST_DEVICES=cuda leaves the CPU out of tests of every device: a GPU's time is
+// dear.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <shatter/core/dispatch.h>
@@ -126,6 +130,17 @@ class On {
   std::vector<Block> blocks_;
 };
 
+/// Whether on_cuda() runs anything.
+inline bool has_cuda() {
+  return cuda_device_count() > 0;
+}
+
+/// Whether on_devices() runs on the CPU: not where there is CUDA and SHATTER_TEST_DEVICES=cuda.
+inline bool tests_cpu() {
+  const char* const devices = std::getenv("SHATTER_TEST_DEVICES");
+  return !devices || std::string_view(devices) != "cuda" || !has_cuda();
+}
+
 template <class Run>
 void on_cpu(Run run) {
   static CpuContext one(1), two(2), three(3);
@@ -137,11 +152,6 @@ void on_cpu(Run run) {
     if (context == &one) first = on.results;
     REQUIRE(first == on.results);
   }
-}
-
-/// Whether on_cuda() runs anything.
-inline bool has_cuda() {
-  return cuda_device_count() > 0;
 }
 
 /// The CUDA context of all tests that need none of their own. Never destroyed: at exit cuDNN ends
@@ -188,7 +198,7 @@ void on_cuda(Run run) {
 /// backend.
 template <class Run>
 void on_devices(Run run) {
-  on_cpu(run);
+  if (tests_cpu()) on_cpu(run);
   on_cuda(run);
 }
 
