@@ -2,6 +2,7 @@
 #include <shatter/kernels/matmul.h>
 
 #include <shatter/core/checks.h>
+#include <shatter/core/indexing.h>
 #include <shatter/core/ops.h>
 #include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/reduce.h>
@@ -29,20 +30,65 @@ Tensor product(const char* name, const Tensor& a_any, bool transpose_a, const Te
   return c;
 }
 
+/// The dimensions in front of the matrices, broadcast, and these matrices' two.
+Shape batch_shape(const Shape& batch, std::int64_t rows, std::int64_t columns) {
+  std::vector<std::int64_t> dims(batch.dims().begin(), batch.dims().end());
+  dims.push_back(rows);
+  dims.push_back(columns);
+  return Shape(dims);
+}
+Shape in_front(const Shape& shape) {
+  return Shape(shape.dims().first(std::size_t(shape.rank() - 2)));
+}
+
+/// Matrices one by one, their leading dimensions broadcast; at least one operand has some.
+Tensor batched(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+  const Shape batch = broadcast(in_front(a.shape()), in_front(b.shape()));
+  const auto flat = [&](const Tensor& x) {
+    const Tensor whole =
+        broadcast_to(x.detach(), batch_shape(batch, x.dim(-2), x.dim(-1))).packed();
+    return whole.reshape({batch.numel(), x.dim(-2), x.dim(-1)});
+  };
+  const Tensor all_a = flat(a), all_b = flat(b);
+  const kernels::MatmulGeometry g{.m = a.dim(transpose_a ? -1 : -2),
+                                  .n = b.dim(transpose_b ? -2 : -1),
+                                  .k = a.dim(transpose_a ? -2 : -1),
+                                  .transpose_a = transpose_a,
+                                  .transpose_b = transpose_b};
+  const Tensor c = Tensor::empty(batch_shape(batch, g.m, g.n), a.dtype(), a.device());
+  ops::run_mixed("matmul", a, [&]<class T>(auto& context) {
+    using W = wide_t<T>;
+    for (std::int64_t i = 0; i < batch.numel(); ++i)
+      kernels::matmul<T>(context, g, W(1), all_a.data<T>() + i * g.m * g.k,
+                         all_b.data<T>() + i * g.k * g.n, W(0), c.data<T>() + i * g.m * g.n);
+  });
+  return c;
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   ops::check_operands("matmul", {a, b});
-  check(a.rank() == 2 && b.rank() == 2, "matmul: operands are ", a.shape(), " and ", b.shape(),
-        ", expected matrices");
-  check(a.dim(transpose_a ? 0 : 1) == b.dim(transpose_b ? 1 : 0), "matmul: ", a.shape(),
+  check(a.rank() >= 1 && b.rank() >= 1, "matmul: operands are ", a.shape(), " and ", b.shape(),
+        ", expected vectors or matrices");
+  if (a.rank() == 1 || b.rank() == 1) {
+    check(!(transpose_a && a.rank() == 1) && !(transpose_b && b.rank() == 1),
+          "matmul: a vector cannot be transposed");
+    Tensor c = matmul(a.rank() == 1 ? unsqueeze(a, 0) : a, b.rank() == 1 ? unsqueeze(b, 1) : b,
+                      transpose_a, transpose_b);
+    if (b.rank() == 1) c = squeeze(c, -1);
+    return a.rank() == 1 ? squeeze(c, b.rank() == 1 ? -1 : -2) : c;
+  }
+  check(a.dim(transpose_a ? -2 : -1) == b.dim(transpose_b ? -1 : -2), "matmul: ", a.shape(),
         transpose_a ? " transposed" : "", " times ", b.shape(), transpose_b ? " transposed" : "",
         ": inner dimensions differ");
-  const Tensor c = product("matmul", a, transpose_a, b, transpose_b);
+  const Tensor c = a.rank() == 2 && b.rank() == 2
+                       ? product("matmul", a, transpose_a, b, transpose_b)
+                       : batched(a, b, transpose_a, transpose_b);
   return record(
       "matmul", c, {a, b},
-      [a = Saved(a), b = Saved(b), transpose_a, transpose_b](const Tensor& dc,
-                                                             const Needed& needed) {
+      [a_shape = a.shape(), b_shape = b.shape(), a = Saved(a), b = Saved(b), transpose_a,
+       transpose_b](const Tensor& dc, const Needed& needed) {
         Tensor da, db;
         if (needed[0]) {
           da =
@@ -52,7 +98,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
           db =
               transpose_b ? matmul(dc, *a, true, transpose_a) : matmul(*a, dc, !transpose_a, false);
         }
-        return std::vector<Tensor>{da, db};
+        return std::vector<Tensor>{needed[0] ? sum_to(da, a_shape) : Tensor(),
+                                   needed[1] ? sum_to(db, b_shape) : Tensor()};
       },
       Order::second);
 }

@@ -92,7 +92,9 @@ Tensor permute(const Tensor& x, const std::vector<int>& order);
 Tensor concat(const std::vector<Tensor>& parts);
 
 // Matrix products.
-/// op(a) [m, k] times op(b) [k, n]; a transposed operand is stored the other way round.
+/// op(a) [..., m, k] times op(b) [..., k, n], the leading dimensions broadcast as NumPy's matmul
+/// does; a vector is a row on the left and a column on the right. A transposed operand is stored
+/// with its last two dimensions the other way round.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 /// x [n, in] times w [out, in] transposed, plus b [out] (may be undefined); with_relu: and the ReLU
 /// of it, in the same pass.

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include <shatter/core/indexing.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 
@@ -32,6 +33,8 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
   };
   const Padding odd{.top = 0, .bottom = 1, .left = 2, .right = 1};
   const Tensor labels = Tensor::from(std::vector<std::int32_t>{2, 0, 1}, {3}, device);
+  const Tensor places = Tensor::from(std::vector<std::int32_t>{3, 0, 3}, {3}, device);
+  const Tensor each = Tensor::from(std::vector<std::int64_t>{1, 1, 3, 0, 2, 0}, {2, 3}, device);
   const auto running = [device] {
     return std::pair(Tensor::full({3}, 0.2, DType::float64, device),
                      Tensor::full({3}, 1.5, DType::float64, device));
@@ -186,6 +189,50 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
       {"mean_squared_error",
        [](const Inputs& x) { return mean_squared_error(x[0], x[1]); },
        {draw({3, 4}, 1), draw({3, 4}, 2)}},
+      {"slice",
+       [](const Inputs& x) { return square(slice(x[0], 1, 1, to_the_end, 2)); },
+       {draw({2, 6, 3}, 1)}},
+      {"flip", [](const Inputs& x) { return square(flip(x[0], 0)) * x[0]; }, {draw({4, 2}, 1)}},
+      {"index_select",
+       [places](const Inputs& x) { return square(index_select(x[0], 1, places)); },
+       {draw({2, 4, 3}, 1)}},
+      {"gather",
+       [each](const Inputs& x) { return square(gather(x[0], 1, each)); },
+       {draw({2, 4}, 1)}},
+      {"scatter_add",
+       [each](const Inputs& x) { return square(scatter_add(x[0], 1, each, x[1])); },
+       {draw({2, 4}, 1), draw({2, 3}, 2)}},
+      {"concat along the first dimension",
+       [](const Inputs& x) {
+         return square(concat({x[0], x[1], x[0]}, 0));
+       },
+       {draw({2, 3}, 1), draw({1, 3}, 2)}},
+      {"stack",
+       [](const Inputs& x) {
+         return square(stack({x[0], x[1]}, 1));
+       },
+       {draw({2, 3}, 1), draw({2, 3}, 2)}},
+      {"transpose",
+       [](const Inputs& x) { return square(transpose(x[0], 0, 2)); },
+       {draw({2, 3, 4}, 1)}},
+      {"broadcast_to",
+       [](const Inputs& x) {
+         return square(broadcast_to(x[0], {2, 4, 3}));
+       },
+       {draw({4, 1}, 1)}},
+      {"sort",
+       [](const Inputs& x) { return square(sort(x[0], 0).values) * x[0]; },
+       {draw({5, 2}, 1)}},
+      {"topk", [](const Inputs& x) { return square(topk(x[0], 2).values); }, {draw({3, 5}, 1)}},
+      {"matmul, batched",
+       [](const Inputs& x) { return matmul(x[0], x[1], false, true); },
+       {draw({2, 1, 3, 4}, 1), draw({5, 2, 4}, 2)}},
+      {"matmul, batched, both transposed",
+       [](const Inputs& x) { return matmul(x[0], x[1], true, true); },
+       {draw({2, 4, 3}, 1), draw({2, 5, 4}, 2)}},
+      {"matmul of a matrix and a vector",
+       [](const Inputs& x) { return matmul(x[0], x[1]); },
+       {draw({2, 3, 4}, 1), draw({4}, 2)}},
   };
 }
 
