@@ -120,6 +120,11 @@ void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, st
     return gemm(transpose_a, transpose_b, m, n, k, alpha, left.data(), a_step, right.data(), b_step,
                 beta, c, ldc);
   }
+  if (m == 1 && transpose_a && lda != 1) {  // a column, which oneDNN 3.7 reads as if it were packed
+    const Workspace<bfloat16> row(k);
+    for (std::int64_t i = 0; i < k; ++i) row[i] = a[i * lda];
+    return gemm(false, transpose_b, m, n, k, alpha, row.data(), k, b, ldb, beta, c, ldc);
+  }
   try {
     if (alpha == 1 && beta == 0)
       return bfloat16_product(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);

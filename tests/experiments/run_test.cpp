@@ -186,7 +186,7 @@ TEST_CASE("A folder that is held is busy, and a sweep waits for it") {
   CHECK(outcomes.at(0).status == Status::done);
 }
 
-TEST_CASE("Cells trained at once equal cells trained one by one; failures do not stop the others") {
+TEST_CASE("Cells trained at once equal cells trained one by one, failures do not stop the others") {
   const TemporaryFolder one, many;
   std::vector<Cell> cells;
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {

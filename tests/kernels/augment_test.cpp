@@ -257,7 +257,7 @@ TEST_CASE("brightness adds one draw and contrast keeps channel means") {
   require_close(run(g, x, {2}), expected, 1, 1);
 }
 
-TEST_CASE("saturation scales the distance from the brightest channel; hue keeps both extremes") {
+TEST_CASE("saturation scales the distance from the brightest channel, hue keeps both extremes") {
   on_each_backend();
   AugmentGeometry g = geometry(6, 6, 3, 6, 6);
   const auto x = images(g, 3);

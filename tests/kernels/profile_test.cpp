@@ -109,7 +109,7 @@ TEST_CASE("Calls, arithmetic and traffic of kernels are counted exactly, within 
   });
 }
 
-TEST_CASE("Rows come by falling time; off or forgotten there are none") {
+TEST_CASE("Rows come by falling time, off or forgotten there are none") {
   on_devices([](auto& on) {
     float* const y = on.template make<float>(10);
     reset_profile();
