@@ -79,7 +79,8 @@ __global__ void reduce_segment(Cut cut, const T* x, Y* y) {
   for (int k = 0; k < width; ++k) first[lane * stride + k] = result[k];
   join_columns<width>(first, lane, lanes, stride, join);
   if (lane == 0 && inside)
-    for (int k = 0; k < width; ++k) y[part * cut.inner + column + k] = static_cast<Y>(first[k]);
+    for (int k = 0; k < width; ++k)
+      y[part * cut.inner + column + k] = static_cast<Y>(static_cast<wide_t<Y>>(first[k]));
 }
 
 // One launch for `segments` segments of each of `outer` parts.
