@@ -163,6 +163,16 @@ LayerInfo Dropout::info(const Shape& input) const {
   return {text("Dropout ", probability), input};
 }
 
+Tensor Flatten::operator()(const Tensor& x) const {
+  // Of one pixel or one channel, or of vectors, there is one order.
+  if (x.rank() != 4 || x.dim(1) * x.dim(2) == 1 || x.dim(3) == 1) return flatten(x);
+  if (!flattening.doubt.empty()) {
+    fail(ErrorKind::data, "Flatten of ", x.shape(), " in the order ", name_of(flattening.order),
+         ": ", flattening.doubt);
+  }
+  return flatten(flattening.order == FlattenOrder::chw ? permute(x, {0, 3, 1, 2}) : x);
+}
+
 LayerInfo Flatten::info(const Shape& input) const {
   check(input.rank() >= 1 && input[0] > 0, "Flatten: input is ", input);
   return {"Flatten", Shape{input[0], input.numel() / input[0]}};

@@ -114,11 +114,21 @@ class Dropout {
   Mode mode;
 };
 
-/// [n, h, w, c] -> [n, h*w*c]: in the order h, w, c.
+/// [n, h, w, c] -> [n, h*w*c] in the order h, w, c, or in PyTorch's c, h, w; other ranks as they
+/// lie. A model whose weights came in PyTorch's order needs chw.
 class Flatten {
  public:
-  Tensor operator()(const Tensor& x) const { return flatten(x); }
+  struct Options {
+    FlattenOrder order = FlattenOrder::hwc;
+  };
+  Flatten() = default;
+  explicit Flatten(const Options& o) : flattening{.order = o.order} {}
+  explicit Flatten(FlattenOrder order) : flattening{.order = order} {}
+  /// Throws (data) after loading weights whose order is another or unknown; see import_state.
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor) { visitor.flattening(flattening); }
   LayerInfo info(const Shape& input) const;
+  Flattening flattening;
 };
 
 class Relu {

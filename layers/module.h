@@ -8,6 +8,7 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,17 @@ struct Mode {
   std::uint64_t seed = 0;  ///< set by initialize(), different for every layer
   /// Training steps done, int64 [1], set by set_step(): random masks are functions of (seed, step).
   Tensor step{};
+};
+
+/// In which order an image's elements become a vector. hwc is the library's, chw PyTorch's.
+enum class FlattenOrder { hwc, chw };
+const char* name_of(FlattenOrder order);
+
+/// What a layer must know that makes vectors of images. While `doubt` says something, the weights
+/// behind the layer may be of another order than it: where orders differ it must not compute.
+struct Flattening {
+  FlattenOrder order = FlattenOrder::hwc;
+  std::string doubt{};
 };
 
 class Module;
@@ -105,6 +117,7 @@ class Visitor {
   /// State that is saved but not trained; `value` is what it starts with.
   virtual void buffer(const std::string& name, Tensor& tensor, double value);
   virtual void mode(Mode& mode);
+  virtual void flattening(Flattening& flattening);
   virtual void child(const std::string& name, ModelRef model);
 
  protected:
@@ -212,15 +225,35 @@ void set_step(ModelRef model, std::int64_t step);
 /// holds it can move it on. It must lie on the model's device.
 void set_step(ModelRef model, const Tensor& step);
 
-/// The state as PyTorch names and lays it out: convolution weights become OIHW.
+/// The state as PyTorch names and lays it out: convolution weights become OIHW. The columns of a
+/// Linear layer keep the order of the Flatten before it, which PyTorch shares where that is chw.
 std::vector<NamedTensor> export_state(ModelRef model);
-/// The reverse. Throws (data), listing all missing, unexpected and mismatched names, before
-/// anything is written.
-void import_state(ModelRef model, const std::vector<NamedTensor>& state);
 
-/// export_state as a file, model.safetensors.
+struct ImportOptions {
+  bool strict = true;  ///< false: what does not fit is left out, and reported
+  /// The order of the weights behind a Flatten, where the file does not say it.
+  std::optional<FlattenOrder> flatten{};
+};
+/// What was left out, a line each: "0.bias", "1.weight is float32 [7], expected float32 [3, 7]".
+struct ImportReport {
+  std::vector<std::string> missing;     ///< of the model, not in the state
+  std::vector<std::string> unexpected;  ///< of the state, not in the model
+  std::vector<std::string> mismatched;  ///< of another shape or type
+  bool complete() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
+};
+/// The reverse. Strict: throws (data), listing all missing, unexpected and mismatched names, before
+/// anything is written. PyTorch's num_batches_tracked is passed over. Tensors alone do not say the
+/// order of a Flatten: without options.flatten they are taken for PyTorch's (chw). A Flatten of
+/// another order then throws (data) when it is given images of more pixels and channels than one.
+/// The free function flatten() is not checked so.
+ImportReport import_state(ModelRef model, const std::vector<NamedTensor>& state,
+                          const ImportOptions& options = {});
+
+/// export_state as a file, model.safetensors. Its metadata say the order of the model's Flatten
+/// layers, "flatten": "hwc". Throws (usage) where they differ.
 void save_model(ModelRef model, const std::string& path);
-void load_model(ModelRef model, const std::string& path);
+/// import_state of a file, with the order the file says, else options.flatten.
+ImportReport load_model(ModelRef model, const std::string& path, const ImportOptions& options = {});
 
 /// One line of a model's summary.
 struct SummaryRow {

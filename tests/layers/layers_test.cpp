@@ -7,6 +7,7 @@
 #include <shatter/core/autograd.h>
 #include <shatter/core/gradcheck.h>
 #include <shatter/core/random.h>
+#include <shatter/core/safetensors.h>
 
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
@@ -273,6 +274,92 @@ TEST_CASE("models are saved and loaded by file") {
     CHECK(named_state(model)[i].tensor.values<float>() ==
           named_state(other)[i].tensor.values<float>());
   }
+}
+
+TEST_CASE("PyTorch's count of batches is passed over") {
+  Sequential model(BatchNorm2d({.channels = 2}));
+  initialize(model);
+  auto state = export_state(model);
+  state.push_back({"0.num_batches_tracked", Tensor::full({}, 7, DType::int64)});
+  CHECK(import_state(model, state).complete());
+}
+
+TEST_CASE("a state may fit in part, and what was left out is told") {
+  Sequential model = small_model();
+  initialize(model, {.seed = 1});
+  const auto before = parameters(model)[1].values<float>();
+  auto state = export_state(model);
+  for (NamedTensor& named : state) named.tensor = Tensor::full(named.tensor.shape(), 9);
+  const std::string second = state[1].name, third = state[2].name;
+  state[1].name = "stranger";
+  state[2].tensor = Tensor::zeros({7});
+  const ImportReport report = import_state(model, state, {.strict = false});
+  CHECK_FALSE(report.complete());
+  REQUIRE(report.missing.size() == 1);
+  CHECK_THAT(report.missing[0], Contains(second));
+  REQUIRE(report.unexpected.size() == 1);
+  CHECK_THAT(report.unexpected[0], Contains("stranger"));
+  REQUIRE(report.mismatched.size() == 1);
+  CHECK_THAT(report.mismatched[0], Contains(third) && Contains("[7]"));
+  CHECK(parameters(model)[0].values<float>() == std::vector<float>(108, 9));
+  CHECK(parameters(model)[1].values<float>() == before);
+}
+
+TEST_CASE("Flatten orders an image's elements as asked") {
+  const Tensor x = image({2, 3, 4, 5});
+  const auto in = x.values<double>(), out = Flatten(FlattenOrder::chw)(x).values<double>();
+  for (std::size_t n = 0; n < 2; ++n) {
+    for (std::size_t pixel = 0; pixel < 12; ++pixel) {
+      for (std::size_t c = 0; c < 5; ++c) {
+        CHECK(out[n * 60 + c * 12 + pixel] == in[(n * 12 + pixel) * 5 + c]);
+      }
+    }
+  }
+  CHECK(Flatten()(x).values<double>() == in);
+  CHECK(Flatten({.order = FlattenOrder::chw})(image({2, 3})).shape() == Shape{2, 3});
+  const auto f = [](const auto& inputs) { return Flatten(FlattenOrder::chw)(inputs[0]); };
+  CHECK(gradcheck(f, {image({2, 2, 3, 2}).set_requires_grad()}));
+}
+
+TEST_CASE("weights of another order of Flatten are never used in silence") {
+  const TemporaryFolder folder;
+  const std::string said = folder / "said.safetensors", silent = folder / "silent.safetensors";
+  const auto make = [](FlattenOrder order) {
+    Sequential model(Flatten(order), Linear({.in = 12, .out = 2}));
+    initialize(model, {.seed = 3});
+    return model;
+  };
+  const Tensor x = random_normal({.seed = 1}, {3, 2, 2, 3});
+  Sequential hwc = make(FlattenOrder::hwc), chw = make(FlattenOrder::chw);
+  NamedTensors bare;  // as PyTorch writes it
+  for (const auto& [name, tensor] : export_state(chw)) bare.tensors[name] = tensor;
+  save_safetensors(silent, bare);
+
+  load_model(chw, silent);
+  CHECK(chw(x).values<float>() == make(FlattenOrder::chw)(x).values<float>());
+  load_model(hwc, silent);
+  CHECK_THROWS_WITH(hwc(x), Contains("FlattenOrder::chw") && Contains("[3, 2, 2, 3]") &&
+                                Contains("{.flatten = FlattenOrder::hwc}"));
+  // One pixel, one channel and vectors have one order.
+  for (const Shape& shape : {Shape{1, 1, 1, 12}, Shape{1, 4, 3, 1}, Shape{1, 12}}) {
+    CHECK(hwc(Tensor::zeros(shape)).shape() == Shape{1, 2});
+  }
+  // Saving does not settle what loading left open; saying it does, and so do new values.
+  save_model(hwc, said);
+  CHECK(load_safetensors(said).metadata.empty());
+  load_model(hwc, silent, {.flatten = FlattenOrder::hwc});
+  CHECK(hwc(x).shape() == Shape{3, 2});
+  save_model(hwc, said);
+  CHECK(load_safetensors(said).metadata.at("flatten") == "hwc");
+  load_model(hwc, said);
+  CHECK(hwc(x).shape() == Shape{3, 2});
+  load_model(chw, said);
+  CHECK_THROWS_WITH(chw(x), Contains("state of the order hwc"));
+  initialize(chw);
+  CHECK(chw(x).shape() == Shape{3, 2});
+
+  Sequential both(Flatten(FlattenOrder::chw), Flatten());
+  CHECK_THROWS_WITH(save_model(both, said), Contains("a file says one"));
 }
 
 TEST_CASE("the summary counts shapes, parameters and multiply-adds") {
