@@ -2,6 +2,7 @@
 #include <shatter/kernels/conv2d.h>
 
 #include <shatter/core/checks.h>
+#include <shatter/core/multiply_adds.h>
 #include <shatter/core/ops.h>
 #include <shatter/kernels/reduce.h>
 
@@ -101,6 +102,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
   const Shape shape{g.windows.n, g.windows.out_h(), g.windows.out_w(), g.k};
   const Tensor y = ops::result("conv2d", into, shape, x);
   const Tensor weight = w.detach().packed().to(x.dtype());
+  MultiplyAddCount::add(g.multiply_adds());
   ops::run_mixed("conv2d", x, [&]<class T>(auto& context) {
     Conv2dGeometry forward = g;
     forward.x_pitch = x.pitch();

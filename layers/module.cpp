@@ -6,6 +6,7 @@
 #include <set>
 
 #include <shatter/core/autograd.h>
+#include <shatter/core/multiply_adds.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 #include <shatter/core/safetensors.h>
@@ -103,7 +104,9 @@ class NotTraining {
 
 LayerInfo probe_with(const std::function<Tensor(const Tensor&)>& forward, const Tensor& x) {
   const NoGrad guard;
-  return {.type = "function", .output = forward(x).shape()};
+  const MultiplyAddCount count;
+  const Shape output = forward(x).shape();
+  return {.type = "function", .output = output, .multiply_adds = count.total()};
 }
 
 std::vector<NamedTensor> collect(ModelRef model, bool buffers) {

@@ -2,7 +2,8 @@
 // layers too. A layer may further have any of
 //   Tensor forward(const Tensor& x, const Tensor& into)   to write its result into a channel slice,
 //   void visit(Visitor&)                                  to name parameters, buffers, children,
-//   LayerInfo info(const Shape& input)                    for shapes and costs without computing.
+//   LayerInfo info(const Shape& input)                    for shapes and costs without computing,
+//   static constexpr const char* name                     for a summary; unused beside info().
 #pragma once
 
 #include <concepts>
@@ -52,6 +53,7 @@ struct LayerInfo {
 };
 
 /// The description of a function that is a layer, found by running it on float32 zeros on the CPU.
+/// Counted are the multiply-adds of the library's matmul, linear and conv2d that it calls.
 LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input);
 /// The same of a layer with visit(): of the type and on the device of its first parameter or
 /// buffer, not in training, so that it is as it was afterwards.
@@ -78,6 +80,11 @@ concept Describable = requires(T& layer, const Shape& input) {
   { layer.info(input) } -> std::same_as<LayerInfo>;
 };
 
+template <class T>
+concept Named = requires {
+  { &T::name } -> std::convertible_to<const char* const*>;
+};
+
 /// Whether the layer knows its output's shape without being run: it has info(), and where it says
 /// so itself (a container of layers) described() is true.
 template <class Layer>
@@ -98,11 +105,13 @@ LayerInfo info_of(Layer& layer, const Shape& input) {
     return layer.info(input);
   } else if constexpr (CallableLayer<Layer>) {
     const auto forward = [&layer](const Tensor& x) { return layer(x); };
-    if constexpr (Visitable<Layer>) {
-      return probe(forward, input, layer);
-    } else {
-      return probe(forward, input);
-    }
+    LayerInfo info;
+    if constexpr (Visitable<Layer>)
+      info = probe(forward, input, layer);
+    else
+      info = probe(forward, input);
+    if constexpr (Named<Layer>) info.type = Layer::name;
+    return info;
   } else {
     fail(ErrorKind::usage, "this model cannot be described: it is not called on one tensor");
   }

@@ -51,6 +51,17 @@ struct Undescribed {
   void visit(Visitor& v) { v.child("norm", norm); }
 };
 
+/// A user's residual block, whose convolutions a summary finds by running it.
+struct Block {
+  static constexpr const char* name = "Block";
+  Conv2d first{{.in = 4, .out = 4, .padding = same}}, second{{.in = 4, .out = 4, .padding = same}};
+  Tensor operator()(const Tensor& x) const { return relu(second(relu(first(x))) + x); }
+  void visit(Visitor& v) {
+    v.child("first", first);
+    v.child("second", second);
+  }
+};
+
 std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
   std::vector<std::string> found;
   for (const NamedTensor& t : tensors) found.push_back(t.name);
@@ -371,6 +382,19 @@ TEST_CASE("the summary counts shapes, parameters and multiply-adds") {
   const std::string table = summary.str(757);
   CHECK_THAT(table, Contains("Conv2d 8, 3x3/1") && Contains("[2, 4, 4, 8]") &&
                         Contains("parameters 1,514") && Contains("2.0 (p/n, n = 757)"));
+}
+
+TEST_CASE("the summary counts the multiply-adds of a user's layers and names them") {
+  const auto product = [](const Tensor& x) { return matmul(flatten(x), Tensor::zeros({256, 3})); };
+  Sequential model(Block{}, Sequential(Block{}, relu), product);
+  const Summary summary = summarize(model, {2, 8, 8, 4});
+  const std::int64_t block = 2 * 64 * 9 * 4 * 4;
+  CHECK(summary.multiply_adds == 2 * block + 256 * 3);
+  CHECK(summary.rows[1].info.type == "Block");
+  CHECK(summary.rows[1].info.multiply_adds == 2 * block);
+  CHECK(Module([](const Tensor& x) { return matmul(x, x, false, true); })
+            .info({5, 2, 3})
+            .multiply_adds == 5 * 2 * 2 * 3);
 }
 
 TEST_CASE("layer options are checked") {
