@@ -44,6 +44,20 @@ BatchNorm2d::Options checked(const BatchNorm2d::Options& o) {
   return o;
 }
 
+/// What `run` gives; the error of a call that does not fit says at which layer of the model.
+template <class Run>
+auto at_layer(const std::string& name, const Run& run) {
+  try {
+    return run();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::data) throw;
+    const std::string message = error.what(), start = "layer ";
+    const bool nested = message.starts_with(start);
+    fail(error.kind(), start, name, nested ? "." : ": ",
+         nested ? message.substr(start.size()) : message);
+  }
+}
+
 }  // namespace
 
 Conv2d::Conv2d(const Options& o)
@@ -64,7 +78,8 @@ void Conv2d::visit(Visitor& visitor) {
 
 LayerInfo Conv2d::info(const Shape& input) const {
   check(input.rank() == 4 && input[3] == options.in, "Conv2d: input is ", input,
-        ", expected [n, h, w, ", options.in, "]");
+        ", expected [n, h, w, ", options.in, "]",
+        input.rank() == 4 && input[1] == options.in ? "; is this [n, c, h, w]?" : "");
   const Shape output =
       windowed("Conv2d", input, options.kernel, options.stride, options.padding, options.out);
   return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride)), output,
@@ -187,10 +202,16 @@ Sequential& Sequential::add(std::string name, Module layer) {
   return *this;
 }
 
+const Module& Sequential::operator[](std::size_t i) const {
+  check(i < layers_.size(), "Sequential: layer ", i, " of ", layers_.size());
+  return layers_[i].second;
+}
+
 Tensor Sequential::forward(const Tensor& x, const Tensor& into) const {
   Tensor y = x;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    y = layers_[i].second.forward(y, i + 1 == layers_.size() ? into : Tensor());
+    const auto& [name, layer] = layers_[i];
+    y = at_layer(name, [&] { return layer.forward(y, i + 1 == layers_.size() ? into : Tensor()); });
   }
   return y;
 }
@@ -202,7 +223,7 @@ void Sequential::visit(Visitor& visitor) {
 LayerInfo Sequential::info(const Shape& input) const {
   LayerInfo all{"Sequential", input, 0, LayerInfo::Children::in_turn};
   for (const auto& [name, layer] : layers_) {
-    const LayerInfo one = layer.info(all.output);
+    const LayerInfo one = at_layer(name, [&] { return layer.info(all.output); });
     all.output = one.output;
     all.multiply_adds += one.multiply_adds;
   }
@@ -216,7 +237,9 @@ bool Sequential::described() const {
 Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
   std::vector<Tensor> parts;
   if (!described()) {
-    for (const Module& branch : branches_) parts.push_back(branch(x));
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      parts.push_back(at_layer(std::to_string(i), [&] { return branches_[i](x); }));
+    }
     return concat(parts);
   }
   std::vector<std::int64_t> channels;
@@ -232,7 +255,9 @@ Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
   check(joined.shape() == shape, "Branches: `into` is ", joined.str(), ", the result ", shape);
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < branches_.size(); ++i) {
-    parts.push_back(branches_[i].forward(x, joined.slice_channels(begin, channels[i])));
+    parts.push_back(at_layer(std::to_string(i), [&] {
+      return branches_[i].forward(x, joined.slice_channels(begin, channels[i]));
+    }));
     begin += channels[i];
   }
   return concat(parts);

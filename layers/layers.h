@@ -137,7 +137,8 @@ class Relu {
   LayerInfo info(const Shape& input) const { return {"ReLU", input}; }
 };
 
-/// One layer after the other, named 0, 1, 2, ... or as given to add().
+/// One layer after the other, named 0, 1, 2, ... or as given to add(). An error of a layer begins
+/// with its path: "layer 3.0: linear: ...".
 class Sequential {
  public:
   Sequential() = default;
@@ -149,7 +150,7 @@ class Sequential {
   Sequential& add(Module layer);
   Sequential& add(std::string name, Module layer);
   std::size_t size() const { return layers_.size(); }
-  const Module& operator[](std::size_t i) const { return layers_.at(i).second; }
+  const Module& operator[](std::size_t i) const;  ///< throws behind the last
 
   Tensor operator()(const Tensor& x) const { return forward(x, {}); }
   Tensor forward(const Tensor& x, const Tensor& into) const;

@@ -196,6 +196,19 @@ std::vector<Tensor> parameters(ModelRef model) {
   return tensors;
 }
 
+std::vector<NamedTensor> trainable_parameters(ModelRef model) {
+  std::vector<NamedTensor> trainable = named_parameters(model);
+  std::erase_if(trainable, [](const NamedTensor& named) { return !named.tensor.requires_grad(); });
+  return trainable;
+}
+
+void freeze(ModelRef model) {
+  for (const Tensor& tensor : parameters(model)) tensor.set_requires_grad(false);
+}
+void unfreeze(ModelRef model) {
+  for (const Tensor& tensor : parameters(model)) tensor.set_requires_grad();
+}
+
 std::int64_t parameter_count(ModelRef model) {
   std::int64_t count = 0;
   for (const Tensor& tensor : parameters(model)) count += tensor.numel();

@@ -217,6 +217,13 @@ std::vector<Tensor> parameters(ModelRef model);
 std::vector<NamedTensor> named_state(ModelRef model);
 std::int64_t parameter_count(ModelRef model);
 
+/// Those that require a gradient: what an optimizer takes of a model with frozen parameters.
+std::vector<NamedTensor> trainable_parameters(ModelRef model);
+/// No parameter of the model, or part of a model, requires a gradient from then on, or each does.
+/// initialize() unfreezes.
+void freeze(ModelRef model);
+void unfreeze(ModelRef model);
+
 struct InitializeOptions {
   std::uint64_t seed = 0;
   DType dtype = DType::float32;

@@ -397,6 +397,35 @@ TEST_CASE("the summary counts the multiply-adds of a user's layers and names the
             .multiply_adds == 5 * 2 * 2 * 3);
 }
 
+TEST_CASE("an error says at which layer of the model") {
+  Sequential inner(relu, Linear({.in = 3, .out = 2}));
+  Sequential model(Flatten(), inner);
+  CHECK_THROWS_WITH(model(Tensor::zeros({1, 5})),
+                    Contains("layer 1.1: linear: ") && Contains("[1, 5]"));
+  CHECK_THROWS_WITH(summarize(model, {1, 5}), Contains("layer 1.1: Linear: input is [1, 5]"));
+  CHECK_THROWS_WITH(model[2], Contains("layer 2 of 2"));
+  CHECK_THROWS_AS(model[2], Error);
+  Sequential named;
+  named.add("stem", Branches(relu, Conv2d({.in = 3, .out = 2})));
+  CHECK_THROWS_WITH(named(Tensor::zeros({1, 3, 8, 8})),
+                    Contains("layer stem.1: ") && Contains("[n, c, h, w]?"));
+  const Conv2d alone({.in = 3, .out = 2});
+  CHECK_THROWS_WITH(alone(Tensor::zeros({1, 3, 8, 8})), Contains("[n, c, h, w]?"));
+  CHECK_THROWS_WITH(alone(Tensor::zeros({1, 4, 8, 8})), !Contains("[n, c, h, w]?"));
+}
+
+TEST_CASE("frozen parameters are kept from training") {
+  Sequential model(Linear({.in = 2, .out = 2}), Linear({.in = 2, .out = 2}));
+  initialize(model);
+  freeze(model[0]);
+  CHECK(names(trainable_parameters(model)) == std::vector<std::string>{"1.weight", "1.bias"});
+  backward(sum(model(Tensor::full({1, 2}, 1))));
+  CHECK_FALSE(parameters(model)[0].requires_grad());
+  CHECK(parameters(model)[2].grad().defined());
+  unfreeze(model);
+  CHECK(trainable_parameters(model).size() == 4);
+}
+
 TEST_CASE("layer options are checked") {
   CHECK_THROWS_WITH(Conv2d({.in = 0, .out = 1}), Contains("must be positive"));
   CHECK_THROWS_WITH(Linear({.in = 1, .out = -1}), Contains("must be positive"));
