@@ -1,6 +1,8 @@
 // The layers' parameters, shapes and calls.
 #include <shatter/layers/layers.h>
 
+#include <shatter/core/indexing.h>
+
 namespace shatter {
 namespace {
 
@@ -200,6 +202,97 @@ Sequential& Sequential::add(Module layer) {
 Sequential& Sequential::add(std::string name, Module layer) {
   layers_.emplace_back(std::move(name), std::move(layer));
   return *this;
+}
+
+LayerNorm::LayerNorm(const Options& o) : options(o) {
+  check(o.features > 0, "LayerNorm: features is ", o.features);
+  weight = Tensor::full({o.features}, 1);
+  bias = Tensor::zeros({o.features});
+}
+
+Tensor LayerNorm::operator()(const Tensor& x) const {
+  check(x.rank() >= 1 && x.dim(-1) == options.features, "LayerNorm: input is ", x.shape(),
+        ", expected [..., ", options.features, "]");
+  const Tensor centred = x - mean(x, -1, true);
+  const Tensor deviation = sqrt(mean(square(centred), -1, true) + options.epsilon);
+  return centred / deviation * weight + bias;
+}
+
+void LayerNorm::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, init::ones());
+  visitor.parameter("bias", bias, init::zeros());
+}
+
+LayerInfo LayerNorm::info(const Shape& input) const {
+  return {"LayerNorm", input};
+}
+
+GroupNorm::GroupNorm(const Options& o) : options(o) {
+  check(o.groups > 0 && o.channels > 0 && o.channels % o.groups == 0, "GroupNorm: ", o.channels,
+        " channels in ", o.groups, " groups");
+  weight = Tensor::full({o.channels}, 1);
+  bias = Tensor::zeros({o.channels});
+}
+
+Tensor GroupNorm::operator()(const Tensor& x) const {
+  check(x.rank() == 4 && x.dim(3) == options.channels, "GroupNorm: input is ", x.shape(),
+        ", expected [n, h, w, ", options.channels, "]");
+  const auto mean_of = [](const Tensor& groups) { return mean(mean(groups, 3, true), 1, true); };
+  const Tensor groups =
+      x.reshape({x.dim(0), x.dim(1) * x.dim(2), options.groups, options.channels / options.groups});
+  const Tensor centred = groups - mean_of(groups);
+  const Tensor normal = centred / sqrt(mean_of(square(centred)) + options.epsilon);
+  return normal.reshape(x.shape()) * weight + bias;
+}
+
+void GroupNorm::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, init::ones());
+  visitor.parameter("bias", bias, init::zeros());
+}
+
+LayerInfo GroupNorm::info(const Shape& input) const {
+  return {text("GroupNorm ", options.groups), input};
+}
+
+Embedding::Embedding(const Options& o) : options(o) {
+  check(o.count > 0 && o.size > 0, "Embedding: count ", o.count, ", size ", o.size,
+        "; both must be positive");
+  weight = Tensor::zeros({o.count, o.size});
+}
+
+Tensor Embedding::operator()(const Tensor& x) const {
+  return index_select(weight, 0, x.reshape({x.numel()})).reshape(info(x.shape()).output);
+}
+
+void Embedding::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, options.weight_init);
+}
+
+LayerInfo Embedding::info(const Shape& input) const {
+  std::vector<std::int64_t> dims(input.dims().begin(), input.dims().end());
+  dims.push_back(options.size);
+  return {text("Embedding ", options.count, " x ", options.size), Shape(dims)};
+}
+
+Tensor Residual::operator()(const Tensor& x) const {
+  const Tensor body = at_layer("body", [&] { return body_(x); });
+  const Tensor shortcut = shortcut_ ? at_layer("shortcut", [&] { return (*shortcut_)(x); }) : x;
+  check(body.shape() == shortcut.shape(), "Residual: the body gives ", body.shape(),
+        ", the shortcut ", shortcut.shape());
+  return body + shortcut;
+}
+
+void Residual::visit(Visitor& visitor) {
+  visitor.child("body", body_);
+  if (shortcut_) visitor.child("shortcut", *shortcut_);
+}
+
+LayerInfo Residual::info(const Shape& input) const {
+  LayerInfo all = body_.info(input);
+  all.type = "Residual";
+  all.children = LayerInfo::Children::in_parallel;
+  if (shortcut_) all.multiply_adds += shortcut_->info(input).multiply_adds;
+  return all;
 }
 
 const Module& Sequential::operator[](std::size_t i) const {

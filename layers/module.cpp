@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iomanip>
+#include <map>
 #include <set>
 
 #include <shatter/core/autograd.h>
@@ -64,6 +65,25 @@ class Starter final : public Visitor {
 
  private:
   InitializeOptions options_;
+};
+
+/// Replaces handles, where rebind() would change those of the original too.
+class Separator final : public Visitor {
+ public:
+  void parameter(const std::string&, Tensor& tensor, const Initializer&) override { own(tensor); }
+  void buffer(const std::string&, Tensor& tensor, double) override { own(tensor); }
+
+ private:
+  void own(Tensor& tensor) {
+    Tensor& copy = copies_[tensor.raw()];
+    if (!copy || copy.shape() != tensor.shape()) {
+      copy = tensor.detach().clone();
+      if (tensor.requires_grad()) copy.set_requires_grad();
+      copies_[copy.raw()] = copy;  // a layer visited twice has its copy already
+    }
+    tensor = copy;
+  }
+  std::map<const std::byte*, Tensor> copies_;
 };
 
 class ModeSetter final : public Visitor {
@@ -181,6 +201,11 @@ LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape
   if (state.empty()) return probe(forward, input);
   const Tensor& like = state.front().tensor;
   return probe_with(forward, Tensor::zeros(input, like.dtype(), like.device()));
+}
+
+void detail::separate(ModelRef copy) {
+  Separator separator;
+  copy.visit(separator);
 }
 
 std::vector<NamedTensor> named_parameters(ModelRef model) {

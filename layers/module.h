@@ -163,9 +163,21 @@ class ModelRef {
   LayerInfo (*info_)(void*, const Shape&);
 };
 
-/// A type-erased layer. Copies share it.
+namespace detail {
+inline thread_local bool copies_layers = false;  ///< within clone()
+}
+
+/// A type-erased layer. Copies share it; clone() does not.
 class Module {
  public:
+  Module(const Module& other) : self_(detail::copies_layers ? other.self_->copy() : other.self_) {}
+  Module(Module&&) noexcept = default;
+  Module& operator=(const Module& other) {
+    self_ = Module(other).self_;
+    return *this;
+  }
+  Module& operator=(Module&&) noexcept = default;
+  ~Module() = default;
   template <CallableLayer Layer>
   Module(Layer&& layer)
       : self_(std::make_shared<Model<std::decay_t<Layer>>>(std::forward<Layer>(layer))) {}
@@ -184,6 +196,7 @@ class Module {
     virtual void visit(Visitor& visitor) = 0;
     virtual LayerInfo info(const Shape& input) = 0;
     virtual bool described() const = 0;
+    virtual std::shared_ptr<Concept> copy() const = 0;
   };
   template <class Layer>
   struct Model final : Concept {
@@ -199,6 +212,12 @@ class Module {
     }
     LayerInfo info(const Shape& input) override { return info_of(layer, input); }
     bool described() const override { return is_described(layer); }
+    std::shared_ptr<Concept> copy() const override {
+      if constexpr (std::copy_constructible<Layer>)
+        return std::make_shared<Model>(layer);
+      else
+        fail(ErrorKind::usage, "clone: a layer of the model cannot be copied");
+    }
     Layer layer;
   };
 
@@ -223,6 +242,29 @@ std::vector<NamedTensor> trainable_parameters(ModelRef model);
 /// initialize() unfreezes.
 void freeze(ModelRef model);
 void unfreeze(ModelRef model);
+
+namespace detail {
+/// Gives a copied model tensors of its own.
+void separate(ModelRef copy);
+}  // namespace detail
+
+/// A model of its own: layers are copied, and so is every parameter and buffer that visit() names,
+/// with its elements but not its gradient. Tensors that were one stay one. What visit() does not
+/// name is as the copy constructors leave it: a Tensor shares its elements.
+template <VisitableModel Model>
+Model clone(const Model& model) {
+  struct Deep {
+    Deep() { detail::copies_layers = true; }
+    ~Deep() { detail::copies_layers = before; }
+    bool before = detail::copies_layers;
+  };
+  Model copy = [&model] {
+    const Deep deep;
+    return Model(model);
+  }();
+  detail::separate(copy);
+  return copy;
+}
 
 struct InitializeOptions {
   std::uint64_t seed = 0;
