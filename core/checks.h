@@ -72,6 +72,14 @@ void run_mixed(const char* op, const Tensor& x, F&& f) {
   });
 }
 
+/// The same for what takes every type.
+template <class F>
+void run_any(const Tensor& x, F&& f) {
+  on(x.device(), [&](auto& context) {
+    with_dtype(x.dtype(), [&]<class T>() { f.template operator()<T>(context); });
+  });
+}
+
 /// The element pointer, or null for an undefined tensor.
 template <class T>
 T* data_or_null(const Tensor& x) {

@@ -67,7 +67,7 @@ Tensor flatten(const Tensor& x) {
 }
 
 Tensor permute(const Tensor& x_any, const std::vector<int>& order) {
-  ops::check_operands("permute", {x_any});
+  check(x_any.defined(), "permute: the operand is undefined");
   const Tensor x = x_any.packed();
   const auto rank = std::size_t(x.rank());
   std::vector<int> sorted = order, inverse(rank);
@@ -82,7 +82,7 @@ Tensor permute(const Tensor& x_any, const std::vector<int>& order) {
     inverse[std::size_t(order[i])] = int(i);
   }
   const Tensor y = Tensor::empty(Shape(dims), x.dtype(), x.device());
-  ops::run("permute", x, [&]<class T>(auto& context) {
+  ops::run_any(x, [&]<class T>(auto& context) {
     kernels::permute<T>(context, x.rank(), x.shape().dims().data(), order.data(), x.data<T>(),
                         y.data<T>());
   });

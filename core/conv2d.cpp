@@ -2,6 +2,7 @@
 #include <shatter/kernels/conv2d.h>
 
 #include <shatter/core/checks.h>
+#include <shatter/core/multiply_adds.h>
 #include <shatter/core/ops.h>
 #include <shatter/kernels/reduce.h>
 
@@ -13,7 +14,8 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& w, const Tensor& b,
   check(x.rank() == 4, "conv2d: input is ", x.shape(), ", expected [n, h, w, c]");
   check(w.rank() == 4, "conv2d: weight is ", w.shape(), ", expected [k, r, s, c]");
   check(x.dim(3) == w.dim(3), "conv2d: input has ", x.dim(3), " channels, weight expects ",
-        w.dim(3), " (input ", x.shape(), ", weight ", w.shape(), ")");
+        w.dim(3), " (input ", x.shape(), ", weight ", w.shape(), ")",
+        x.dim(1) == w.dim(3) ? "; images are [n, h, w, c], is this [n, c, h, w]?" : "");
   check(!b || b.shape() == Shape{w.dim(0)}, "conv2d: bias ", b ? b.str() : "", " for weight ",
         w.shape());
   check(options.stride >= 1, "conv2d: stride is ", options.stride);
@@ -101,6 +103,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
   const Shape shape{g.windows.n, g.windows.out_h(), g.windows.out_w(), g.k};
   const Tensor y = ops::result("conv2d", into, shape, x);
   const Tensor weight = w.detach().packed().to(x.dtype());
+  MultiplyAddCount::add(g.multiply_adds());
   ops::run_mixed("conv2d", x, [&]<class T>(auto& context) {
     Conv2dGeometry forward = g;
     forward.x_pitch = x.pitch();

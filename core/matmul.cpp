@@ -3,6 +3,7 @@
 
 #include <shatter/core/checks.h>
 #include <shatter/core/indexing.h>
+#include <shatter/core/multiply_adds.h>
 #include <shatter/core/ops.h>
 #include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/reduce.h>
@@ -85,6 +86,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   const Tensor c = a.rank() == 2 && b.rank() == 2
                        ? product("matmul", a, transpose_a, b, transpose_b)
                        : batched(a, b, transpose_a, transpose_b);
+  MultiplyAddCount::add(c.numel() * a.dim(transpose_a ? -2 : -1));
   return record(
       "matmul", c, {a, b},
       [a_shape = a.shape(), b_shape = b.shape(), a = Saved(a), b = Saved(b), transpose_a,
@@ -116,6 +118,7 @@ Tensor linear(const Tensor& x_any, const Tensor& w, const Tensor& b, bool with_r
   const kernels::LinearGeometry g{
       .n = x.dim(0), .in = x.dim(1), .out = w.dim(0), .relu = with_relu};
   const Tensor y = Tensor::empty({g.n, g.out}, x.dtype(), x.device());
+  MultiplyAddCount::add(g.n * g.in * g.out);
   ops::run_mixed("linear", x, [&]<class T>(auto& context) {
     kernels::linear_forward<T>(context, g, x.data<T>(), weight.data<T>(),
                                ops::data_or_null<wide_t<T>>(bias), y.data<T>());

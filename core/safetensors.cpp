@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -35,6 +36,19 @@ const char* tag_of(DType dtype) {
   return "?";
 }
 
+constexpr const char* half_tag = "F16";
+
+/// Exactly: every float16 is a float32.
+float from_half(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+  const std::uint32_t sign = std::uint32_t(bits & 0x8000) << 16;
+  if (exponent == 0x1f)
+    return std::bit_cast<float>(sign | 0x7f800000 | std::uint32_t(fraction) << 13);
+  const float size = exponent == 0 ? std::ldexp(float(fraction), -24)
+                                   : std::ldexp(float(fraction + 0x400), exponent - 25);
+  return sign ? -size : size;
+}
+
 constexpr DType all_types[] = {DType::float32, DType::float64, DType::bfloat16,
                                DType::uint8,   DType::int32,   DType::int64};
 
@@ -58,7 +72,8 @@ std::string text_of(const std::vector<std::int64_t>& dims) {
 /// The header's entry of one tensor.
 struct Entry {
   std::string name;
-  DType dtype;
+  std::string tag;
+  DType dtype;  ///< it becomes; float16 becomes float32
   std::vector<std::int64_t> dims;
   std::uint64_t begin, end;  ///< among the bytes behind the header
 };
@@ -81,13 +96,24 @@ class Reader {
     check_layout(entries);
     for (const Entry& e : entries) {
       Tensor x = Tensor::empty(Shape(e.dims), e.dtype);
-      if (e.end > e.begin) std::memcpy(x.raw(), data_.data() + e.begin, e.end - e.begin);
+      if (e.tag == half_tag)
+        read_halves(e, x);
+      else if (e.end > e.begin)
+        std::memcpy(x.raw(), data_.data() + e.begin, e.end - e.begin);
       result.tensors.emplace(e.name, std::move(x));
     }
     return result;
   }
 
  private:
+  void read_halves(const Entry& e, const Tensor& x) const {
+    for (std::int64_t i = 0; i < x.numel(); ++i) {
+      std::uint16_t bits;
+      std::memcpy(&bits, data_.data() + e.begin + std::uint64_t(i) * sizeof bits, sizeof bits);
+      x.data<float>()[i] = from_half(bits);
+    }
+  }
+
   template <class... Parts>
   [[noreturn]] void fault(const Parts&... parts) const {
     fail(ErrorKind::data, name_, ": ", parts...);
@@ -151,7 +177,8 @@ class Reader {
     }
     if (value.size() != 3) fault(who, " has a key besides dtype, shape and data_offsets");
 
-    Entry e{name, dtype(who, value["dtype"]), {}, 0, 0};
+    const std::string tag = tag_in(who, value["dtype"]);
+    Entry e{name, tag, dtype(who, tag), {}, 0, 0};
     e.dims = dims(who, value["shape"]);
     const nlohmann::json& offsets = value["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
@@ -165,22 +192,26 @@ class Reader {
       fault(who, " ends at byte ", e.end, ", but the file has only ", data_.size(),
             " bytes of data");
     }
-    const auto expected = bytes_of_shape(e.dims, e.dtype);
+    const auto expected = bytes_of_shape(e.dims, tag == half_tag ? DType::bfloat16 : e.dtype);
     if (!expected) fault(who, ": shape ", text_of(e.dims), " overflows");
     if (e.end - e.begin != *expected) {
-      fault(who, " has ", e.end - e.begin, " bytes, its shape ", text_of(e.dims), " of ",
-            tag_of(e.dtype), " needs ", *expected);
+      fault(who, " has ", e.end - e.begin, " bytes, its shape ", text_of(e.dims), " of ", tag,
+            " needs ", *expected);
     }
     return e;
   }
 
-  DType dtype(const std::string& who, const nlohmann::json& value) const {
+  std::string tag_in(const std::string& who, const nlohmann::json& value) const {
     if (!value.is_string()) fault(who, ": dtype is not a string");
-    const std::string tag = value.get<std::string>();
+    return value.get<std::string>();
+  }
+
+  DType dtype(const std::string& who, const std::string& tag) const {
+    if (tag == half_tag) return DType::float32;
     for (const DType dtype : all_types) {
       if (tag == tag_of(dtype)) return dtype;
     }
-    fault(who, " has type ", shown(tag), ", expected F32, F64, BF16, U8, I32 or I64");
+    fault(who, " has type ", shown(tag), ", expected F32, F64, F16, BF16, U8, I32 or I64");
   }
 
   std::vector<std::int64_t> dims(const std::string& who, const nlohmann::json& value) const {

@@ -2,6 +2,8 @@
 #include <shatter/kernels/softmax_cross_entropy.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include <shatter/core/checks.h>
 #include <shatter/core/ops.h>
@@ -66,9 +68,23 @@ Tensor losses(const char* op, const Tensor& logits, const Tensor& labels, double
   return loss;
 }
 
+bool last(const char* op, const Tensor& x, int axis) {
+  ops::check_operands(op, {x});
+  return axis == -1 || x.shape().axis(axis) == x.rank() - 1;
+}
+
+/// x with a dimension and the last one exchanged.
+Tensor swapped(const Tensor& x, int axis) {
+  std::vector<int> order(std::size_t(x.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[std::size_t(x.shape().axis(axis))], order.back());
+  return permute(x, order);
+}
+
 }  // namespace
 
-Tensor softmax(const Tensor& x) {
+Tensor softmax(const Tensor& x, int axis) {
+  if (!last("softmax", x, axis)) return swapped(softmax(swapped(x, axis)), axis);
   return rowwise(
       "softmax", x, [](auto& context, auto... a) { kernels::softmax_forward(context, a...); },
       [](auto& context, auto... a) { kernels::softmax_backward(context, a...); },
@@ -78,7 +94,8 @@ Tensor softmax(const Tensor& x) {
       });
 }
 
-Tensor log_softmax(const Tensor& x) {
+Tensor log_softmax(const Tensor& x, int axis) {
+  if (!last("log_softmax", x, axis)) return swapped(log_softmax(swapped(x, axis)), axis);
   return rowwise(
       "log_softmax", x,
       [](auto& context, auto... a) { kernels::log_softmax_forward(context, a...); },

@@ -103,6 +103,33 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   return full(shape, 0, dtype, device);
 }
 
+Tensor Tensor::ones(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 1, dtype, device);
+}
+
+Tensor Tensor::arange(double begin, double end, double step, DType dtype, Device device) {
+  const double steps = std::ceil((end - begin) / step);
+  check(step != 0 && steps < 0x1p53, "arange: from ", begin, " to ", end, " by ", step);
+  std::vector<double> values(std::size_t(std::max(0.0, steps)));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = begin + double(i) * step;
+  return from(values, {std::int64_t(values.size())}).to(dtype).to(device);
+}
+
+Tensor Tensor::linspace(double first, double last, std::int64_t count, DType dtype, Device device) {
+  check(count >= 0, "linspace: ", count, " numbers");
+  std::vector<double> values(static_cast<std::size_t>(count));
+  const double step = (last - first) / double(std::max<std::int64_t>(count - 1, 1));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = first + double(i) * step;
+  if (count > 1) values.back() = last;
+  return from(values, {count}).to(dtype).to(device);
+}
+
+Tensor Tensor::eye(std::int64_t n, DType dtype, Device device) {
+  std::vector<double> values(std::size_t(Shape{n, n}.numel()));
+  for (std::int64_t i = 0; i < n; ++i) values[std::size_t(i * n + i)] = 1;
+  return from(values, {n, n}).to(dtype).to(device);
+}
+
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
   check(std::int64_t(values.size()) == shape.numel(), "Tensor::from: ", values.size(),
@@ -197,6 +224,8 @@ Tensor Tensor::reshape(std::initializer_list<std::int64_t> dims) const {
   std::vector<std::int64_t> sizes(dims);
   const auto unknown = std::find(sizes.begin(), sizes.end(), -1);
   if (unknown != sizes.end()) {
+    check(std::count(sizes.begin(), sizes.end(), -1) == 1,
+          "reshape: more than one dimension is -1");
     *unknown = 1;
     const std::int64_t known = Shape(sizes).numel();
     check(known > 0 && numel() % known == 0, "reshape: ", shape(), " does not fit a multiple of ",
@@ -243,6 +272,21 @@ Tensor Tensor::slice_items(std::int64_t begin, std::int64_t count) const {
       [shape = shape(), begin, count](const Tensor& dy, const Needed&) {
         return std::vector<Tensor>{
             placed(dy, shape, [=](const Tensor& x) { return x.slice_items(begin, count); })};
+      },
+      Order::second);
+}
+
+Tensor Tensor::operator[](std::int64_t i) const {
+  check(rank() >= 1, "operator[]: a tensor ", str(), " has no items");
+  const std::int64_t item = i < 0 ? i + dim(0) : i;
+  check(item >= 0 && item < dim(0), "operator[]: item ", i, " of ", shape());
+  const Tensor one = detach().slice_items(item, 1);
+  const Shape rest(shape().dims().subspan(1));
+  return record(
+      "operator[]", one.view(rest, rank() > 2 ? pitch() : Rows(rest).columns, one.offset()),
+      {*this},
+      [shape = shape(), item](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{placed(dy, shape, [=](const Tensor& x) { return x[item]; })};
       },
       Order::second);
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <initializer_list>
 #include <memory>
+#include <ostream>
 #include <span>
 #include <vector>
 
@@ -54,12 +56,28 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = {});
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
                      Device device = {});
+  static Tensor ones(const Shape& shape, DType dtype = DType::float32, Device device = {});
+  /// begin, begin + step, ... short of end.
+  static Tensor arange(double begin, double end, double step = 1, DType dtype = DType::float32,
+                       Device device = {});
+  /// 0, 1, ... end - 1.
+  static Tensor arange(double end) { return arange(0, end); }
+  /// `count` numbers evenly from first to last, both included.
+  static Tensor linspace(double first, double last, std::int64_t count,
+                         DType dtype = DType::float32, Device device = {});
+  /// [n, n]: 1 on the diagonal, else 0.
+  static Tensor eye(std::int64_t n, DType dtype = DType::float32, Device device = {});
   /// A copy of values; values.size() must be shape.numel().
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape, Device device = {});
   template <class T>
   static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = {}) {
     return from(std::span<const T>(values), shape, device);
+  }
+  /// from({1.f, 2.f}, {2}); the type is that of the numbers: {1.0, 2.0} is float64.
+  template <class T>
+  static Tensor from(std::initializer_list<T> values, const Shape& shape, Device device = {}) {
+    return from(std::span<const T>(values.begin(), values.size()), shape, device);
   }
 
   bool defined() const { return impl_ != nullptr; }
@@ -110,6 +128,10 @@ class Tensor {
   Tensor whole_pixels() const { return view(shape().with(-1, pitch()), pitch(), offset()); }
   /// Items begin .. begin + count of the first dimension, sharing memory. Differentiable.
   Tensor slice_items(std::int64_t begin, std::int64_t count) const;
+
+  /// Item i of the first dimension (negative i counts from the end), without that dimension;
+  /// shares memory. Differentiable.
+  Tensor operator[](std::int64_t i) const;
 
   /// The bytes of this packed tensor of rank 1 as elements of another type; shares memory. Throws
   /// unless they divide into such elements. Not differentiable.
@@ -170,5 +192,23 @@ class Tensor {
 
   std::shared_ptr<Impl> impl_;
 };
+
+/// The values as NumPy prints them, the shape and type behind unless the type is float32 and the
+/// values show the shape. Of more than 1000 elements the first and last three of each dimension.
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
+// Of x's shape, type and device.
+inline Tensor empty_like(const Tensor& x) {
+  return Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+inline Tensor full_like(const Tensor& x, double value) {
+  return Tensor::full(x.shape(), value, x.dtype(), x.device());
+}
+inline Tensor zeros_like(const Tensor& x) {
+  return full_like(x, 0);
+}
+inline Tensor ones_like(const Tensor& x) {
+  return full_like(x, 1);
+}
 
 }  // namespace shatter

@@ -126,6 +126,7 @@ Batches::Batches(Dataset dataset, const BatchOptions& options)
         " images, and without the last, partial batch of ", options.size, " none is left");
   check(options.first >= 0 && options.first <= count(), "batches: first is ", options.first,
         ", the epoch has ", count(), " batches");
+  check_labels("batches", dataset_);
   geometry_of(dataset_, options.input);  // a fault in the pipeline shows here, not in the loop
   if (options.shuffle) {
     order_ = random_permutation({options.seed, Stream::shuffle, epoch}, dataset_.size());

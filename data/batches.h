@@ -16,7 +16,7 @@ struct Pipeline {
   double rotation = 0;  ///< degrees
   double brightness = 0, contrast = 0, saturation = 0, hue = 0;
   double noise = 0;
-  bool whiten = true;
+  bool whiten = false;
 
   /// The same without anything random: for evaluation.
   Pipeline deterministic() const { return {.crop = crop, .whiten = whiten}; }

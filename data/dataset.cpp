@@ -37,6 +37,15 @@ void check_dataset(const char* op, const Dataset& dataset) {
         ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
 }
 
+void check_labels(const char* op, const Dataset& dataset) {
+  const std::vector<std::int32_t> labels = dataset.labels.values<std::int32_t>();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    check(labels[i] >= 0 && labels[i] < dataset.classes, op, ": label ", labels[i], " of image ", i,
+          " lies outside [0, ", dataset.classes, "), the classes of ", dataset.name,
+          "; set Dataset::classes");
+  }
+}
+
 Dataset Dataset::to(Device device) const {
   Dataset result = *this;
   if (images.defined()) result.images = images.to(device);

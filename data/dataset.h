@@ -33,6 +33,9 @@ struct Dataset {
 /// Throws (usage), naming op, unless the images and labels are there and fit each other.
 void check_dataset(const char* op, const Dataset& dataset);
 
+/// Throws (usage), naming op, the image and its label, unless all labels lie in [0, classes).
+void check_labels(const char* op, const Dataset& dataset);
+
 /// The images at the given places, in that order.
 Dataset subset(const Dataset& dataset, const std::vector<std::int64_t>& indices);
 /// The first n images; throws (usage) when there are fewer.

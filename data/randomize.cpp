@@ -81,6 +81,13 @@ void add_floats(const Tensor& x, std::vector<double>& sums, std::vector<double>&
   }
 }
 
+/// As check_dataset, and with pixels that can change places.
+void check_pixels(const char* op, const Dataset& dataset) {
+  check_dataset(op, dataset);
+  check(dataset.images.dim(1) * dataset.images.dim(2) > 1, op, ": images of ", dataset.name,
+        " have one pixel, which cannot change its place");
+}
+
 }  // namespace
 
 Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
@@ -105,7 +112,7 @@ Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
 }
 
 Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed) {
-  check_dataset("shuffle_pixels", dataset);
+  check_pixels("shuffle_pixels", dataset);
   const Shape& shape = dataset.images.shape();
   const std::vector<std::int64_t> order = random_permutation(
       {seed, Stream::pixel_permutation, shared_permutation}, shape[1] * shape[2]);
@@ -115,7 +122,7 @@ Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed) {
 }
 
 Dataset random_pixels(const Dataset& dataset, std::uint64_t seed, std::int64_t first_index) {
-  check_dataset("random_pixels", dataset);
+  check_pixels("random_pixels", dataset);
   check_indices("random_pixels", dataset, first_index);
   const Shape& shape = dataset.images.shape();
   check(shape[1] * shape[2] <= std::numeric_limits<std::int32_t>::max(),

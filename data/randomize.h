@@ -15,6 +15,7 @@ struct RandomLabels {
 Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options);
 
 /// One permutation of the h * w positions for all images; the channels of a pixel move together.
+/// Throws (usage), as random_pixels does, for images of one pixel, in which nothing would move.
 /// Use the same seed for train and test.
 Dataset shuffle_pixels(const Dataset& dataset, std::uint64_t seed);
 

@@ -27,8 +27,8 @@ Losses losses_of(Module model, const data::Dataset& images, std::int64_t crop) {
   const NoGrad guard;
   set_training(model, false);
   Losses result;
-  for (const auto& [x, y, index] :
-       data::batches(images, {.size = 256, .shuffle = false, .input = {.crop = crop}})) {
+  for (const auto& [x, y, index] : data::batches(
+           images, {.size = 256, .shuffle = false, .input = {.crop = crop, .whiten = true}})) {
     const Tensor logits = model(x);
     const std::vector<float> each = cross_entropy_each(logits, y).values<float>();
     const std::vector<float> score = logits.values<float>();

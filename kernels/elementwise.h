@@ -8,11 +8,11 @@
 
 namespace shatter::kernels {
 
-enum class UnaryOp { exp, log, sqrt, square, abs, relu, sigmoid, tanh };
+enum class UnaryOp { exp, log, sqrt, square, abs, relu, sigmoid, tanh, sin, cos, erf, sign };
 
 constexpr const char* name_of(UnaryOp op) {
-  constexpr const char* names[] = {"exp", "log",  "sqrt",    "square",
-                                   "abs", "relu", "sigmoid", "tanh"};
+  constexpr const char* names[] = {"exp",     "log",  "sqrt", "square", "abs", "relu",
+                                   "sigmoid", "tanh", "sin",  "cos",    "erf", "sign"};
   return names[static_cast<int>(op)];
 }
 
@@ -24,7 +24,7 @@ template <class T>
 void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
 
 /// dx = dy * f'(x), in place on dy allowed. x is the input, y the output of forward. relu'(0) = 0,
-/// abs'(0) = 0. T as in forward.
+/// abs'(0) = 0, sign' = 0. T as in forward.
 template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);
@@ -32,11 +32,11 @@ template <class T>
 void unary_backward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);
 
-enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum, equal };
+enum class BinaryOp { add, subtract, multiply, divide, maximum, minimum, pow, left };
 
 constexpr const char* name_of(BinaryOp op) {
   constexpr const char* names[] = {"add",     "subtract", "multiply", "divide",
-                                   "maximum", "minimum",  "equal"};
+                                   "maximum", "minimum",  "pow",      "left"};
   return names[static_cast<int>(op)];
 }
 
@@ -55,13 +55,36 @@ struct BroadcastGeometry {
 };
 
 /// y = op(a, b); y may be a or b where that operand is packed and not broadcast. maximum and
-/// minimum return a on ties and keep NaN; equal gives 1 or 0. T: float, double,
-/// bfloat16.
+/// minimum return a on ties and keep NaN; left is a, the copy of a into its broadcast. T: any, but
+/// divide and pow throw for integers. Integers wrap.
 template <class T>
 void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
             T* y);
 template <class T>
 void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const T* a, const T* b,
+            T* y);
+
+enum class CompareOp { equal, not_equal, less, less_equal };
+
+constexpr const char* name_of(CompareOp op) {
+  constexpr const char* names[] = {"equal", "not_equal", "less", "less_equal"};
+  return names[static_cast<int>(op)];
+}
+
+/// y = 1 where op(a, b), else 0. T: any.
+template <class T>
+void compare(CpuContext& context, CompareOp op, const BroadcastGeometry& g, const T* a, const T* b,
+             std::uint8_t* y);
+template <class T>
+void compare(CudaContext& context, CompareOp op, const BroadcastGeometry& g, const T* a, const T* b,
+             std::uint8_t* y);
+
+/// y = a where the mask is not 0, else b; all packed, in place on a or b allowed. T: any.
+template <class T>
+void select(CpuContext& context, std::int64_t n, const std::uint8_t* mask, const T* a, const T* b,
+            T* y);
+template <class T>
+void select(CudaContext& context, std::int64_t n, const std::uint8_t* mask, const T* a, const T* b,
             T* y);
 
 /// y = scale * x + shift, packed, in place allowed. T: float, double, bfloat16.
@@ -100,7 +123,7 @@ void convert(CpuContext& context, std::int64_t n, DType from, const void* x, DTy
 void convert(CudaContext& context, std::int64_t n, DType from, const void* x, DType to, void* y);
 
 /// y = x with its dimensions reordered: y's dimension d is x's dimension order[d]. shape is x's,
-/// rank at most 6. Both packed. T: float, double, uint8.
+/// rank at most 6. Both packed. T: any.
 template <class T>
 void permute(CpuContext& context, int rank, const std::int64_t* shape, const int* order, const T* x,
              T* y);

@@ -2,6 +2,7 @@
 // and the walk over broadcast and reordered dimensions.
 #pragma once
 
+#include <bit>
 #include <limits>
 #include <type_traits>
 
@@ -23,20 +24,59 @@ void with_function(UnaryOp op, Use&& use) {
     case UnaryOp::relu: return use(Relu{});
     case UnaryOp::sigmoid: return use(Sigmoid{});
     case UnaryOp::tanh: return use(Tanh{});
+    case UnaryOp::sin: return use(Sin{});
+    case UnaryOp::cos: return use(Cos{});
+    case UnaryOp::erf: return use(Erf{});
+    case UnaryOp::sign: return use(Sign{});
+  }
+}
+
+/// Calls use with the function that `op` names; throws for those that integers T do not have.
+template <class T, class Use>
+void with_function(BinaryOp op, Use&& use) {
+  if constexpr (!std::is_integral_v<T>) {
+    if (op == BinaryOp::divide) return use(Divide{});
+    if (op == BinaryOp::pow) return use(Pow{});
+  }
+  switch (op) {
+    case BinaryOp::add: return use(Add{});
+    case BinaryOp::subtract: return use(Subtract{});
+    case BinaryOp::multiply: return use(Multiply{});
+    case BinaryOp::maximum: return use(Maximum{});
+    case BinaryOp::minimum: return use(Minimum{});
+    case BinaryOp::left: return use(Left{});
+    case BinaryOp::divide:
+    case BinaryOp::pow: fail(ErrorKind::usage, "binary: integers have no ", name_of(op));
   }
 }
 
 /// Calls use with the function that `op` names.
 template <class Use>
-void with_function(BinaryOp op, Use&& use) {
+void with_function(CompareOp op, Use&& use) {
   switch (op) {
-    case BinaryOp::add: return use(Add{});
-    case BinaryOp::subtract: return use(Subtract{});
-    case BinaryOp::multiply: return use(Multiply{});
-    case BinaryOp::divide: return use(Divide{});
-    case BinaryOp::maximum: return use(Maximum{});
-    case BinaryOp::minimum: return use(Minimum{});
-    case BinaryOp::equal: return use(Equal{});
+    case CompareOp::equal: return use(Equal{});
+    case CompareOp::not_equal: return use(NotEqual{});
+    case CompareOp::less: return use(Less{});
+    case CompareOp::less_equal: return use(LessEqual{});
+  }
+}
+
+/// The float that rounds to bfloat16 as `value` itself would: where value is no float, the one of
+/// its two neighbours whose last bit is set. No tie is made of what was none.
+template <class From>
+constexpr float odd_float(From value) {
+  const auto nearest = static_cast<float>(value);
+  if constexpr (std::is_same_v<From, double>) {
+    const auto back = static_cast<double>(nearest);
+    const bool finite = nearest - nearest == 0;
+    if (back == value || !finite) return nearest;
+    const auto bits = std::bit_cast<std::uint32_t>(nearest);
+    if (bits & 1u) return nearest;
+    // One step away from zero adds 1 to the bits, one towards it subtracts 1.
+    const bool outwards = value < 0 ? back > value : back < value;
+    return std::bit_cast<float>(outwards ? bits + 1 : bits - 1);
+  } else {
+    return nearest;
   }
 }
 
@@ -44,7 +84,7 @@ void with_function(BinaryOp op, Use&& use) {
 template <class To, class From>
 constexpr To converted(From value) {
   if constexpr (std::is_same_v<To, bfloat16>) {
-    return bfloat16(static_cast<float>(value));
+    return bfloat16(odd_float(value));
   } else if constexpr (std::is_same_v<From, bfloat16>) {
     return converted<To>(static_cast<float>(value));
   } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <type_traits>
 
 #include <shatter/kernels/philox.h>
 
@@ -98,24 +99,78 @@ struct Tanh {
   }
 };
 
+struct Sin {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::sin(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return std::cos(x);
+  }
+};
+
+struct Cos {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::cos(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return -std::sin(x);
+  }
+};
+
+struct Erf {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::erf(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return T(2 * std::numbers::inv_sqrtpi) * std::exp(-x * x);
+  }
+};
+
+/// 0 and NaN stay what they are.
+struct Sign {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
+  }
+  template <class T>
+  constexpr T derivative(T, T) const {
+    return T(0);
+  }
+};
+
+/// An integer as unsigned, whose arithmetic wraps; any other number itself.
+template <class T>
+constexpr auto wrapping(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<std::make_unsigned_t<T>>(x);
+  else
+    return x;
+}
+
 struct Add {
   template <class T>
   constexpr T operator()(T a, T b) const {
-    return a + b;
+    return static_cast<T>(wrapping(a) + wrapping(b));
   }
 };
 
 struct Subtract {
   template <class T>
   constexpr T operator()(T a, T b) const {
-    return a - b;
+    return static_cast<T>(wrapping(a) - wrapping(b));
   }
 };
 
 struct Multiply {
   template <class T>
   constexpr T operator()(T a, T b) const {
-    return a * b;
+    return static_cast<T>(wrapping(a) * wrapping(b));
   }
 };
 
@@ -141,10 +196,46 @@ struct Minimum {
   }
 };
 
-struct Equal {
+struct Pow {
   template <class T>
   constexpr T operator()(T a, T b) const {
-    return T(a == b);
+    return std::pow(a, b);
+  }
+};
+
+/// The first operand.
+struct Left {
+  template <class T>
+  constexpr T operator()(T a, T) const {
+    return a;
+  }
+};
+
+struct Equal {
+  template <class T>
+  constexpr bool operator()(T a, T b) const {
+    return a == b;
+  }
+};
+
+struct NotEqual {
+  template <class T>
+  constexpr bool operator()(T a, T b) const {
+    return a != b;
+  }
+};
+
+struct Less {
+  template <class T>
+  constexpr bool operator()(T a, T b) const {
+    return a < b;
+  }
+};
+
+struct LessEqual {
+  template <class T>
+  constexpr bool operator()(T a, T b) const {
+    return a <= b;
   }
 };
 
@@ -187,6 +278,25 @@ constexpr NormalPair normal_pair(const Words4& words) {
   const double radius = std::sqrt(-2 * std::log(1 - uniform_double(words[0], words[1])));
   const double angle = 2 * std::numbers::pi * uniform_double(words[2], words[3]);
   return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// How many uniform numbers of type T a block of four random words gives.
+template <class T>
+inline constexpr int uniforms_per_block = std::is_same_v<T, double> ? 2 : 4;
+
+/// Number j of the block in [low, high), with 24 random bits, as double with 53. What rounding
+/// would make `high` or more is the number before it.
+template <class T>
+constexpr T uniform(const Words4& words, int j, double low, double high) {
+  const auto at = static_cast<std::size_t>(j);
+  double u;
+  if constexpr (std::is_same_v<T, double>)
+    u = uniform_double(words[2 * at], words[2 * at + 1]);
+  else
+    u = static_cast<double>(uniform_float(words[at]));
+  const T y = static_cast<T>(low + (high - low) * u);
+  if (low < high && static_cast<double>(y) >= high) return std::nextafter(y, static_cast<T>(low));
+  return y;
 }
 
 }  // namespace shatter::kernels

@@ -6,7 +6,9 @@
 
 namespace shatter::kernels {
 
-/// y[i] = low + (high - low) * u, u from word i % 4 of random_words(key, i / 4). T: float, double.
+/// y[i] in [low, high), as uniform() of functions.h makes it: of float from word i % 4 of
+/// random_words(key, i / 4), of double from two words of random_words(key, i / 2). low < high, or
+/// all are low. n <= 2^33. T: float, double.
 template <class T>
 void fill_uniform(CpuContext& context, const RandomKey& key, std::int64_t n, double low,
                   double high, T* y);

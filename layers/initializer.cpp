@@ -55,5 +55,10 @@ Initializer glorot(std::int64_t fan_in, std::int64_t fan_out) {
   return uniform(std::sqrt(6.0 / double(fan_in + fan_out)));
 }
 
+Initializer pytorch(std::int64_t fan_in) {
+  check(fan_in > 0, "init::pytorch: fan-in is ", fan_in);
+  return uniform(1 / std::sqrt(double(fan_in)));
+}
+
 }  // namespace init
 }  // namespace shatter

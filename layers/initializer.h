@@ -40,6 +40,8 @@ inline Initializer uniform(double half_width) {
 Initializer he(std::int64_t fan_in);
 /// Uniform with half-width sqrt(6 / (fan_in + fan_out)): Glorot and Bengio (2010), eq. 16.
 Initializer glorot(std::int64_t fan_in, std::int64_t fan_out);
+/// Uniform with half-width 1 / sqrt(fan_in): weights and biases of PyTorch's Linear and Conv2d.
+Initializer pytorch(std::int64_t fan_in);
 }  // namespace init
 
 }  // namespace shatter

@@ -1,6 +1,8 @@
 // The layers' parameters, shapes and calls.
 #include <shatter/layers/layers.h>
 
+#include <shatter/core/indexing.h>
+
 namespace shatter {
 namespace {
 
@@ -44,6 +46,20 @@ BatchNorm2d::Options checked(const BatchNorm2d::Options& o) {
   return o;
 }
 
+/// What `run` gives; the error of a call that does not fit says at which layer of the model.
+template <class Run>
+auto at_layer(const std::string& name, const Run& run) {
+  try {
+    return run();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::data) throw;
+    const std::string message = error.what(), start = "layer ";
+    const bool nested = message.starts_with(start);
+    fail(error.kind(), start, name, nested ? "." : ": ",
+         nested ? message.substr(start.size()) : message);
+  }
+}
+
 }  // namespace
 
 Conv2d::Conv2d(const Options& o)
@@ -64,7 +80,8 @@ void Conv2d::visit(Visitor& visitor) {
 
 LayerInfo Conv2d::info(const Shape& input) const {
   check(input.rank() == 4 && input[3] == options.in, "Conv2d: input is ", input,
-        ", expected [n, h, w, ", options.in, "]");
+        ", expected [n, h, w, ", options.in, "]",
+        input.rank() == 4 && input[1] == options.in ? "; is this [n, c, h, w]?" : "");
   const Shape output =
       windowed("Conv2d", input, options.kernel, options.stride, options.padding, options.out);
   return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride)), output,
@@ -163,6 +180,16 @@ LayerInfo Dropout::info(const Shape& input) const {
   return {text("Dropout ", probability), input};
 }
 
+Tensor Flatten::operator()(const Tensor& x) const {
+  // Of one pixel or one channel, or of vectors, there is one order.
+  if (x.rank() != 4 || x.dim(1) * x.dim(2) == 1 || x.dim(3) == 1) return flatten(x);
+  if (!flattening.doubt.empty()) {
+    fail(ErrorKind::data, "Flatten of ", x.shape(), " in the order ", name_of(flattening.order),
+         ": ", flattening.doubt);
+  }
+  return flatten(flattening.order == FlattenOrder::chw ? permute(x, {0, 3, 1, 2}) : x);
+}
+
 LayerInfo Flatten::info(const Shape& input) const {
   check(input.rank() >= 1 && input[0] > 0, "Flatten: input is ", input);
   return {"Flatten", Shape{input[0], input.numel() / input[0]}};
@@ -177,10 +204,107 @@ Sequential& Sequential::add(std::string name, Module layer) {
   return *this;
 }
 
+LayerNorm::LayerNorm(const Options& o) : options(o) {
+  check(o.features > 0, "LayerNorm: features is ", o.features);
+  weight = Tensor::full({o.features}, 1);
+  bias = Tensor::zeros({o.features});
+}
+
+Tensor LayerNorm::operator()(const Tensor& x) const {
+  check(x.rank() >= 1 && x.dim(-1) == options.features, "LayerNorm: input is ", x.shape(),
+        ", expected [..., ", options.features, "]");
+  const Tensor centred = x - mean(x, -1, true);
+  const Tensor deviation = sqrt(mean(square(centred), -1, true) + options.epsilon);
+  return centred / deviation * weight + bias;
+}
+
+void LayerNorm::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, init::ones());
+  visitor.parameter("bias", bias, init::zeros());
+}
+
+LayerInfo LayerNorm::info(const Shape& input) const {
+  return {"LayerNorm", input};
+}
+
+GroupNorm::GroupNorm(const Options& o) : options(o) {
+  check(o.groups > 0 && o.channels > 0 && o.channels % o.groups == 0, "GroupNorm: ", o.channels,
+        " channels in ", o.groups, " groups");
+  weight = Tensor::full({o.channels}, 1);
+  bias = Tensor::zeros({o.channels});
+}
+
+Tensor GroupNorm::operator()(const Tensor& x) const {
+  check(x.rank() == 4 && x.dim(3) == options.channels, "GroupNorm: input is ", x.shape(),
+        ", expected [n, h, w, ", options.channels, "]");
+  const auto mean_of = [](const Tensor& groups) { return mean(mean(groups, 3, true), 1, true); };
+  const Tensor groups =
+      x.reshape({x.dim(0), x.dim(1) * x.dim(2), options.groups, options.channels / options.groups});
+  const Tensor centred = groups - mean_of(groups);
+  const Tensor normal = centred / sqrt(mean_of(square(centred)) + options.epsilon);
+  return normal.reshape(x.shape()) * weight + bias;
+}
+
+void GroupNorm::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, init::ones());
+  visitor.parameter("bias", bias, init::zeros());
+}
+
+LayerInfo GroupNorm::info(const Shape& input) const {
+  return {text("GroupNorm ", options.groups), input};
+}
+
+Embedding::Embedding(const Options& o) : options(o) {
+  check(o.count > 0 && o.size > 0, "Embedding: count ", o.count, ", size ", o.size,
+        "; both must be positive");
+  weight = Tensor::zeros({o.count, o.size});
+}
+
+Tensor Embedding::operator()(const Tensor& x) const {
+  return index_select(weight, 0, x.reshape({x.numel()})).reshape(info(x.shape()).output);
+}
+
+void Embedding::visit(Visitor& visitor) {
+  visitor.parameter("weight", weight, options.weight_init);
+}
+
+LayerInfo Embedding::info(const Shape& input) const {
+  std::vector<std::int64_t> dims(input.dims().begin(), input.dims().end());
+  dims.push_back(options.size);
+  return {text("Embedding ", options.count, " x ", options.size), Shape(dims)};
+}
+
+Tensor Residual::operator()(const Tensor& x) const {
+  const Tensor body = at_layer("body", [&] { return body_(x); });
+  const Tensor shortcut = shortcut_ ? at_layer("shortcut", [&] { return (*shortcut_)(x); }) : x;
+  check(body.shape() == shortcut.shape(), "Residual: the body gives ", body.shape(),
+        ", the shortcut ", shortcut.shape());
+  return body + shortcut;
+}
+
+void Residual::visit(Visitor& visitor) {
+  visitor.child("body", body_);
+  if (shortcut_) visitor.child("shortcut", *shortcut_);
+}
+
+LayerInfo Residual::info(const Shape& input) const {
+  LayerInfo all = body_.info(input);
+  all.type = "Residual";
+  all.children = LayerInfo::Children::in_parallel;
+  if (shortcut_) all.multiply_adds += shortcut_->info(input).multiply_adds;
+  return all;
+}
+
+const Module& Sequential::operator[](std::size_t i) const {
+  check(i < layers_.size(), "Sequential: layer ", i, " of ", layers_.size());
+  return layers_[i].second;
+}
+
 Tensor Sequential::forward(const Tensor& x, const Tensor& into) const {
   Tensor y = x;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    y = layers_[i].second.forward(y, i + 1 == layers_.size() ? into : Tensor());
+    const auto& [name, layer] = layers_[i];
+    y = at_layer(name, [&] { return layer.forward(y, i + 1 == layers_.size() ? into : Tensor()); });
   }
   return y;
 }
@@ -192,7 +316,7 @@ void Sequential::visit(Visitor& visitor) {
 LayerInfo Sequential::info(const Shape& input) const {
   LayerInfo all{"Sequential", input, 0, LayerInfo::Children::in_turn};
   for (const auto& [name, layer] : layers_) {
-    const LayerInfo one = layer.info(all.output);
+    const LayerInfo one = at_layer(name, [&] { return layer.info(all.output); });
     all.output = one.output;
     all.multiply_adds += one.multiply_adds;
   }
@@ -206,7 +330,9 @@ bool Sequential::described() const {
 Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
   std::vector<Tensor> parts;
   if (!described()) {
-    for (const Module& branch : branches_) parts.push_back(branch(x));
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      parts.push_back(at_layer(std::to_string(i), [&] { return branches_[i](x); }));
+    }
     return concat(parts);
   }
   std::vector<std::int64_t> channels;
@@ -222,7 +348,9 @@ Tensor Branches::forward(const Tensor& x, const Tensor& into) const {
   check(joined.shape() == shape, "Branches: `into` is ", joined.str(), ", the result ", shape);
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < branches_.size(); ++i) {
-    parts.push_back(branches_[i].forward(x, joined.slice_channels(begin, channels[i])));
+    parts.push_back(at_layer(std::to_string(i), [&] {
+      return branches_[i].forward(x, joined.slice_channels(begin, channels[i]));
+    }));
     begin += channels[i];
   }
   return concat(parts);

@@ -39,6 +39,11 @@ class BatchNorm2d {
     double epsilon = 1e-3;
     double decay = 0.99;
     bool unbiased_running_variance = false;
+    /// PyTorch's defaults: epsilon 1e-5, momentum 0.1, an unbiased running variance.
+    static Options pytorch(std::int64_t channels) {
+      return {
+          .channels = channels, .epsilon = 1e-5, .decay = 0.9, .unbiased_running_variance = true};
+    }
   };
   explicit BatchNorm2d(const Options& options);
   Tensor operator()(const Tensor& x) const { return forward(x, {}); }
@@ -114,11 +119,21 @@ class Dropout {
   Mode mode;
 };
 
-/// [n, h, w, c] -> [n, h*w*c]: in the order h, w, c.
+/// [n, h, w, c] -> [n, h*w*c] in the order h, w, c, or in PyTorch's c, h, w; other ranks as they
+/// lie. A model whose weights came in PyTorch's order needs chw.
 class Flatten {
  public:
-  Tensor operator()(const Tensor& x) const { return flatten(x); }
+  struct Options {
+    FlattenOrder order = FlattenOrder::hwc;
+  };
+  Flatten() = default;
+  explicit Flatten(const Options& o) : flattening{.order = o.order} {}
+  explicit Flatten(FlattenOrder order) : flattening{.order = order} {}
+  /// Throws (data) after loading weights whose order is another or unknown; see import_state.
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor) { visitor.flattening(flattening); }
   LayerInfo info(const Shape& input) const;
+  Flattening flattening;
 };
 
 class Relu {
@@ -127,7 +142,91 @@ class Relu {
   LayerInfo info(const Shape& input) const { return {"ReLU", input}; }
 };
 
-/// One layer after the other, named 0, 1, 2, ... or as given to add().
+class Tanh {
+ public:
+  Tensor operator()(const Tensor& x) const { return tanh(x); }
+  LayerInfo info(const Shape& input) const { return {"Tanh", input}; }
+};
+
+class Sigmoid {
+ public:
+  Tensor operator()(const Tensor& x) const { return sigmoid(x); }
+  LayerInfo info(const Shape& input) const { return {"Sigmoid", input}; }
+};
+
+/// x sigmoid(x).
+class Silu {
+ public:
+  Tensor operator()(const Tensor& x) const { return x * sigmoid(x); }
+  LayerInfo info(const Shape& input) const { return {"SiLU", input}; }
+};
+
+/// Normalises the last dimension, as PyTorch's of one dimension.
+class LayerNorm {
+ public:
+  struct Options {
+    std::int64_t features = 0;
+    double epsilon = 1e-5;
+  };
+  explicit LayerNorm(const Options& options);
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight, bias;  ///< [features]
+};
+
+/// Normalises every image of [n, h, w, c] over its pixels and each of `groups` neighbouring groups
+/// of channels.
+class GroupNorm {
+ public:
+  struct Options {
+    std::int64_t groups = 1, channels = 0;
+    double epsilon = 1e-5;
+  };
+  explicit GroupNorm(const Options& options);
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight, bias;  ///< [channels]
+};
+
+/// Rows of a table: int32 or int64 [...] in [0, count) -> [..., size].
+class Embedding {
+ public:
+  struct Options {
+    std::int64_t count = 0, size = 0;
+    Initializer weight_init = init::normal(1);
+  };
+  explicit Embedding(const Options& options);
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+
+  Options options;
+  Tensor weight;  ///< [count, size]
+};
+
+/// body(x) + shortcut(x), or + x; both of one shape. Named "body" and "shortcut".
+class Residual {
+ public:
+  explicit Residual(Module body) : body_(std::move(body)) {}
+  Residual(Module body, Module shortcut) : body_(std::move(body)), shortcut_(std::move(shortcut)) {}
+  Tensor operator()(const Tensor& x) const;
+  void visit(Visitor& visitor);
+  LayerInfo info(const Shape& input) const;
+  bool described() const { return body_.described() && (!shortcut_ || shortcut_->described()); }
+
+ private:
+  Module body_;
+  std::optional<Module> shortcut_;
+};
+
+/// One layer after the other, named 0, 1, 2, ... or as given to add(). An error of a layer begins
+/// with its path: "layer 3.0: linear: ...".
 class Sequential {
  public:
   Sequential() = default;
@@ -139,7 +238,7 @@ class Sequential {
   Sequential& add(Module layer);
   Sequential& add(std::string name, Module layer);
   std::size_t size() const { return layers_.size(); }
-  const Module& operator[](std::size_t i) const { return layers_.at(i).second; }
+  const Module& operator[](std::size_t i) const;  ///< throws behind the last
 
   Tensor operator()(const Tensor& x) const { return forward(x, {}); }
   Tensor forward(const Tensor& x, const Tensor& into) const;

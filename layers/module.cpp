@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <iomanip>
+#include <map>
 #include <set>
 
 #include <shatter/core/autograd.h>
+#include <shatter/core/multiply_adds.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 #include <shatter/core/safetensors.h>
@@ -15,6 +17,7 @@ namespace shatter {
 void Visitor::parameter(const std::string&, Tensor&, const Initializer&) {}
 void Visitor::buffer(const std::string&, Tensor&, double) {}
 void Visitor::mode(Mode&) {}
+void Visitor::flattening(Flattening&) {}
 
 void Visitor::child(const std::string& name, ModelRef model) {
   const std::string outer = prefix_;
@@ -58,9 +61,29 @@ class Starter final : public Visitor {
     tensor.rebind(Tensor::full(tensor.shape(), value, options_.dtype, tensor.device()));
   }
   void mode(Mode& mode) override { mode = {.seed = derive_seed(options_.seed, qualified("mode"))}; }
+  void flattening(Flattening& flattening) override { flattening.doubt.clear(); }
 
  private:
   InitializeOptions options_;
+};
+
+/// Replaces handles, where rebind() would change those of the original too.
+class Separator final : public Visitor {
+ public:
+  void parameter(const std::string&, Tensor& tensor, const Initializer&) override { own(tensor); }
+  void buffer(const std::string&, Tensor& tensor, double) override { own(tensor); }
+
+ private:
+  void own(Tensor& tensor) {
+    Tensor& copy = copies_[tensor.raw()];
+    if (!copy || copy.shape() != tensor.shape()) {
+      copy = tensor.detach().clone();
+      if (tensor.requires_grad()) copy.set_requires_grad();
+      copies_[copy.raw()] = copy;  // a layer visited twice has its copy already
+    }
+    tensor = copy;
+  }
+  std::map<const std::byte*, Tensor> copies_;
 };
 
 class ModeSetter final : public Visitor {
@@ -70,6 +93,13 @@ class ModeSetter final : public Visitor {
 
  private:
   std::function<void(Mode&)> set_;
+};
+
+class Flattenings final : public Visitor {
+ public:
+  explicit Flattenings(ModelRef model) { model.visit(*this); }
+  void flattening(Flattening& flattening) override { found.push_back(&flattening); }
+  std::vector<Flattening*> found;
 };
 
 /// A model out of training while this lives.
@@ -94,7 +124,9 @@ class NotTraining {
 
 LayerInfo probe_with(const std::function<Tensor(const Tensor&)>& forward, const Tensor& x) {
   const NoGrad guard;
-  return {.type = "function", .output = forward(x).shape()};
+  const MultiplyAddCount count;
+  const Shape output = forward(x).shape();
+  return {.type = "function", .output = output, .multiply_adds = count.total()};
 }
 
 std::vector<NamedTensor> collect(ModelRef model, bool buffers) {
@@ -114,7 +146,49 @@ Tensor from_pytorch(const Tensor& x) {
   return x.rank() == 4 ? permute(x, {0, 2, 3, 1}) : x;
 }
 
+constexpr const char* flatten_key = "flatten";  // of a file's metadata
+constexpr const char* batches_tracked = "num_batches_tracked";
+
+FlattenOrder order_named(const std::string& path, const std::string& name) {
+  for (const FlattenOrder order : {FlattenOrder::hwc, FlattenOrder::chw}) {
+    if (name == name_of(order)) return order;
+  }
+  fail(ErrorKind::data, path, ": metadata say ", flatten_key, " is \"", name,
+       "\", expected hwc or chw");
+}
+
+/// Notes in every Flatten whether the weights now behind it may be of another order than its own.
+void settle(ModelRef model, std::optional<FlattenOrder> said) {
+  for (Flattening* one : Flattenings(model).found) {
+    const char* own = name_of(one->order);
+    if (said.value_or(FlattenOrder::chw) == one->order) {
+      one->doubt.clear();
+    } else if (said) {
+      one->doubt = text("the weights were loaded from a state of the order ", name_of(*said),
+                        "; make the layer Flatten(FlattenOrder::", name_of(*said), ")");
+    } else {
+      one->doubt = text(
+          "the weights were loaded from a state that does not say its order, which "
+          "PyTorch's is chw; make the layer Flatten(FlattenOrder::chw), or load with "
+          "{.flatten = FlattenOrder::",
+          own, "} where the state is ", own);
+    }
+  }
+}
+
+std::string listed(const ImportReport& report) {
+  std::string lines;
+  for (const std::string& line : report.missing) lines += "\n  missing " + line;
+  for (const std::string& line : report.mismatched) lines += "\n  " + line;
+  for (const std::string& line : report.unexpected) lines += "\n  unexpected " + line;
+  return lines;
+}
+
 }  // namespace
+
+const char* name_of(FlattenOrder order) {
+  return order == FlattenOrder::hwc ? "hwc" : "chw";
+}
 
 LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input) {
   return probe_with(forward, Tensor::zeros(input));
@@ -129,6 +203,11 @@ LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape
   return probe_with(forward, Tensor::zeros(input, like.dtype(), like.device()));
 }
 
+void detail::separate(ModelRef copy) {
+  Separator separator;
+  copy.visit(separator);
+}
+
 std::vector<NamedTensor> named_parameters(ModelRef model) {
   return collect(model, false);
 }
@@ -140,6 +219,19 @@ std::vector<Tensor> parameters(ModelRef model) {
   std::vector<Tensor> tensors;
   for (const NamedTensor& named : named_parameters(model)) tensors.push_back(named.tensor);
   return tensors;
+}
+
+std::vector<NamedTensor> trainable_parameters(ModelRef model) {
+  std::vector<NamedTensor> trainable = named_parameters(model);
+  std::erase_if(trainable, [](const NamedTensor& named) { return !named.tensor.requires_grad(); });
+  return trainable;
+}
+
+void freeze(ModelRef model) {
+  for (const Tensor& tensor : parameters(model)) tensor.set_requires_grad(false);
+}
+void unfreeze(ModelRef model) {
+  for (const Tensor& tensor : parameters(model)) tensor.set_requires_grad();
 }
 
 std::int64_t parameter_count(ModelRef model) {
@@ -190,47 +282,68 @@ std::vector<NamedTensor> export_state(ModelRef model) {
   return state;
 }
 
-void import_state(ModelRef model, const std::vector<NamedTensor>& state) {
+ImportReport import_state(ModelRef model, const std::vector<NamedTensor>& state,
+                          const ImportOptions& options) {
   std::map<std::string, Tensor> given;
   for (const auto& [name, tensor] : state) {
     check(given.emplace(name, tensor).second, "model state: two tensors are named ", name);
   }
   std::vector<std::pair<Tensor, Tensor>> copies;
-  std::string faults;
+  ImportReport report;
   for (const auto& [name, tensor] : named_state(model)) {
     const auto found = given.find(name);
     if (found == given.end()) {
-      faults += text("\n  missing ", name, " ", tensor.str());
+      report.missing.push_back(text(name, " ", tensor.str()));
       continue;
     }
     const Tensor source = found->second;
     const Tensor wanted = to_pytorch(tensor);
     if (source.shape() != wanted.shape() || !is_floating(source.dtype())) {
-      faults += text("\n  ", name, " is ", source.str(), ", expected ", wanted.str());
+      report.mismatched.push_back(text(name, " is ", source.str(), ", expected ", wanted.str()));
     } else {
       copies.emplace_back(tensor, source);
     }
     given.erase(found);
   }
   for (const auto& [name, tensor] : given) {
-    faults += text("\n  unexpected ", name, " ", tensor.str());
+    // PyTorch's batch norm counts its batches, which it needs only for an average it does not take.
+    if (name == batches_tracked || name.ends_with(text(".", batches_tracked))) continue;
+    report.unexpected.push_back(text(name, " ", tensor.str()));
   }
-  if (!faults.empty()) fail(ErrorKind::data, "model state does not fit the model:", faults);
+  if (options.strict && !report.complete()) {
+    fail(ErrorKind::data, "model state does not fit the model:", listed(report));
+  }
   for (const auto& [tensor, source] : copies) {
     tensor.copy_from(from_pytorch(source.to(tensor.dtype())).to(tensor.device()));
   }
+  settle(model, options.flatten);
+  return report;
 }
 
 void save_model(ModelRef model, const std::string& path) {
   NamedTensors content;
   for (const auto& [name, tensor] : export_state(model)) content.tensors[name] = tensor;
+  const Flattenings flattenings(model);
+  bool known = !flattenings.found.empty();
+  for (const Flattening* one : flattenings.found) {
+    const FlattenOrder first = flattenings.found.front()->order;
+    check(one->order == first, "save_model: ", path, ": Flatten layers of the orders ",
+          name_of(first), " and ", name_of(one->order), "; a file says one");
+    known = known && one->doubt.empty();
+  }
+  if (known) content.metadata[flatten_key] = name_of(flattenings.found.front()->order);
   save_safetensors(path, content);
 }
 
-void load_model(ModelRef model, const std::string& path) {
+ImportReport load_model(ModelRef model, const std::string& path, const ImportOptions& options) {
+  const NamedTensors content = load_safetensors(path);
   std::vector<NamedTensor> state;
-  for (const auto& [name, tensor] : load_safetensors(path).tensors) state.push_back({name, tensor});
-  import_state(model, state);
+  for (const auto& [name, tensor] : content.tensors) state.push_back({name, tensor});
+  ImportOptions known = options;
+  if (const auto said = content.metadata.find(flatten_key); said != content.metadata.end()) {
+    known.flatten = order_named(path, said->second);
+  }
+  return import_state(model, state, known);
 }
 
 namespace {

@@ -2,12 +2,14 @@
 // layers too. A layer may further have any of
 //   Tensor forward(const Tensor& x, const Tensor& into)   to write its result into a channel slice,
 //   void visit(Visitor&)                                  to name parameters, buffers, children,
-//   LayerInfo info(const Shape& input)                    for shapes and costs without computing.
+//   LayerInfo info(const Shape& input)                    for shapes and costs without computing,
+//   static constexpr const char* name                     for a summary; unused beside info().
 #pragma once
 
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +27,17 @@ struct Mode {
   Tensor step{};
 };
 
+/// In which order an image's elements become a vector. hwc is the library's, chw PyTorch's.
+enum class FlattenOrder { hwc, chw };
+const char* name_of(FlattenOrder order);
+
+/// What a layer must know that makes vectors of images. While `doubt` says something, the weights
+/// behind the layer may be of another order than it: where orders differ it must not compute.
+struct Flattening {
+  FlattenOrder order = FlattenOrder::hwc;
+  std::string doubt{};
+};
+
 class Module;
 class ModelRef;
 class Visitor;
@@ -40,6 +53,7 @@ struct LayerInfo {
 };
 
 /// The description of a function that is a layer, found by running it on float32 zeros on the CPU.
+/// Counted are the multiply-adds of the library's matmul, linear and conv2d that it calls.
 LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input);
 /// The same of a layer with visit(): of the type and on the device of its first parameter or
 /// buffer, not in training, so that it is as it was afterwards.
@@ -66,6 +80,11 @@ concept Describable = requires(T& layer, const Shape& input) {
   { layer.info(input) } -> std::same_as<LayerInfo>;
 };
 
+template <class T>
+concept Named = requires {
+  { &T::name } -> std::convertible_to<const char* const*>;
+};
+
 /// Whether the layer knows its output's shape without being run: it has info(), and where it says
 /// so itself (a container of layers) described() is true.
 template <class Layer>
@@ -86,11 +105,13 @@ LayerInfo info_of(Layer& layer, const Shape& input) {
     return layer.info(input);
   } else if constexpr (CallableLayer<Layer>) {
     const auto forward = [&layer](const Tensor& x) { return layer(x); };
-    if constexpr (Visitable<Layer>) {
-      return probe(forward, input, layer);
-    } else {
-      return probe(forward, input);
-    }
+    LayerInfo info;
+    if constexpr (Visitable<Layer>)
+      info = probe(forward, input, layer);
+    else
+      info = probe(forward, input);
+    if constexpr (Named<Layer>) info.type = Layer::name;
+    return info;
   } else {
     fail(ErrorKind::usage, "this model cannot be described: it is not called on one tensor");
   }
@@ -105,6 +126,7 @@ class Visitor {
   /// State that is saved but not trained; `value` is what it starts with.
   virtual void buffer(const std::string& name, Tensor& tensor, double value);
   virtual void mode(Mode& mode);
+  virtual void flattening(Flattening& flattening);
   virtual void child(const std::string& name, ModelRef model);
 
  protected:
@@ -141,9 +163,21 @@ class ModelRef {
   LayerInfo (*info_)(void*, const Shape&);
 };
 
-/// A type-erased layer. Copies share it.
+namespace detail {
+inline thread_local bool copies_layers = false;  ///< within clone()
+}
+
+/// A type-erased layer. Copies share it; clone() does not.
 class Module {
  public:
+  Module(const Module& other) : self_(detail::copies_layers ? other.self_->copy() : other.self_) {}
+  Module(Module&&) noexcept = default;
+  Module& operator=(const Module& other) {
+    self_ = Module(other).self_;
+    return *this;
+  }
+  Module& operator=(Module&&) noexcept = default;
+  ~Module() = default;
   template <CallableLayer Layer>
   Module(Layer&& layer)
       : self_(std::make_shared<Model<std::decay_t<Layer>>>(std::forward<Layer>(layer))) {}
@@ -162,6 +196,7 @@ class Module {
     virtual void visit(Visitor& visitor) = 0;
     virtual LayerInfo info(const Shape& input) = 0;
     virtual bool described() const = 0;
+    virtual std::shared_ptr<Concept> copy() const = 0;
   };
   template <class Layer>
   struct Model final : Concept {
@@ -177,6 +212,12 @@ class Module {
     }
     LayerInfo info(const Shape& input) override { return info_of(layer, input); }
     bool described() const override { return is_described(layer); }
+    std::shared_ptr<Concept> copy() const override {
+      if constexpr (std::copy_constructible<Layer>)
+        return std::make_shared<Model>(layer);
+      else
+        fail(ErrorKind::usage, "clone: a layer of the model cannot be copied");
+    }
     Layer layer;
   };
 
@@ -195,6 +236,36 @@ std::vector<Tensor> parameters(ModelRef model);
 std::vector<NamedTensor> named_state(ModelRef model);
 std::int64_t parameter_count(ModelRef model);
 
+/// Those that require a gradient: what an optimizer takes of a model with frozen parameters.
+std::vector<NamedTensor> trainable_parameters(ModelRef model);
+/// No parameter of the model, or part of a model, requires a gradient from then on, or each does.
+/// initialize() unfreezes.
+void freeze(ModelRef model);
+void unfreeze(ModelRef model);
+
+namespace detail {
+/// Gives a copied model tensors of its own.
+void separate(ModelRef copy);
+}  // namespace detail
+
+/// A model of its own: layers are copied, and so is every parameter and buffer that visit() names,
+/// with its elements but not its gradient. Tensors that were one stay one. What visit() does not
+/// name is as the copy constructors leave it: a Tensor shares its elements.
+template <VisitableModel Model>
+Model clone(const Model& model) {
+  struct Deep {
+    Deep() { detail::copies_layers = true; }
+    ~Deep() { detail::copies_layers = before; }
+    bool before = detail::copies_layers;
+  };
+  Model copy = [&model] {
+    const Deep deep;
+    return Model(model);
+  }();
+  detail::separate(copy);
+  return copy;
+}
+
 struct InitializeOptions {
   std::uint64_t seed = 0;
   DType dtype = DType::float32;
@@ -212,15 +283,35 @@ void set_step(ModelRef model, std::int64_t step);
 /// holds it can move it on. It must lie on the model's device.
 void set_step(ModelRef model, const Tensor& step);
 
-/// The state as PyTorch names and lays it out: convolution weights become OIHW.
+/// The state as PyTorch names and lays it out: convolution weights become OIHW. The columns of a
+/// Linear layer keep the order of the Flatten before it, which PyTorch shares where that is chw.
 std::vector<NamedTensor> export_state(ModelRef model);
-/// The reverse. Throws (data), listing all missing, unexpected and mismatched names, before
-/// anything is written.
-void import_state(ModelRef model, const std::vector<NamedTensor>& state);
 
-/// export_state as a file, model.safetensors.
+struct ImportOptions {
+  bool strict = true;  ///< false: what does not fit is left out, and reported
+  /// The order of the weights behind a Flatten, where the file does not say it.
+  std::optional<FlattenOrder> flatten{};
+};
+/// What was left out, a line each: "0.bias", "1.weight is float32 [7], expected float32 [3, 7]".
+struct ImportReport {
+  std::vector<std::string> missing;     ///< of the model, not in the state
+  std::vector<std::string> unexpected;  ///< of the state, not in the model
+  std::vector<std::string> mismatched;  ///< of another shape or type
+  bool complete() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
+};
+/// The reverse. Strict: throws (data), listing all missing, unexpected and mismatched names, before
+/// anything is written. PyTorch's num_batches_tracked is passed over. Tensors alone do not say the
+/// order of a Flatten: without options.flatten they are taken for PyTorch's (chw). A Flatten of
+/// another order then throws (data) when it is given images of more pixels and channels than one.
+/// The free function flatten() is not checked so.
+ImportReport import_state(ModelRef model, const std::vector<NamedTensor>& state,
+                          const ImportOptions& options = {});
+
+/// export_state as a file, model.safetensors. Its metadata say the order of the model's Flatten
+/// layers, "flatten": "hwc". Throws (usage) where they differ.
 void save_model(ModelRef model, const std::string& path);
-void load_model(ModelRef model, const std::string& path);
+/// import_state of a file, with the order the file says, else options.flatten.
+ImportReport load_model(ModelRef model, const std::string& path, const ImportOptions& options = {});
 
 /// One line of a model's summary.
 struct SummaryRow {

@@ -21,9 +21,11 @@ void check_groups(const char* name, const std::vector<ParameterGroup>& groups,
   for (const ParameterGroup& group : groups) {
     check(group.weight_decay >= 0, name, ": weight decay ", group.weight_decay);
     for (const auto& [parameter, tensor] : group.parameters) {
+      check(tensor.requires_grad(), name, ": parameter ", parameter,
+            " requires no gradient; initialize() the model, or give trainable_parameters(model) "
+            "where some are frozen");
       check(names.insert(parameter).second && memory.insert(tensor.node().get()).second, name,
-            ": parameter ", parameter, " is listed twice, or requires no gradient");
-      check(tensor.requires_grad(), name, ": parameter ", parameter, " requires no gradient");
+            ": parameter ", parameter, " is listed twice");
       if (!first) first = &tensor;
       check(tensor.dtype() == first->dtype() && tensor.device() == first->device(), name,
             ": parameter ", parameter, " is ", tensor.str(), " on ", tensor.device().name(),

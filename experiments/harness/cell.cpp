@@ -45,6 +45,7 @@ json to_json(const CellConfig& config) {
   if (config.dataset.held_out > 0) object["data"]["held_out"] = config.dataset.held_out;
   if (config.flip) object["data"]["flip"] = true;
   if (config.rotation > 0) object["data"]["rotation"] = config.rotation;
+  if (!config.whiten) object["data"]["whiten"] = false;
   if (config.autotune) object["autotune"] = true;
   return object;
 }
@@ -69,6 +70,7 @@ CellConfig cell_config(const json& source, const std::string& where) {
     config.dataset.held_out = dataset.value("held_out", config.dataset.held_out);
     config.flip = dataset.value("flip", config.flip);
     config.rotation = dataset.value("rotation", config.rotation);
+    config.whiten = dataset.value("whiten", config.whiten);
     optimizer.at("learning_rate").get_to(config.learning_rate);
     optimizer.at("learning_rate_decay").get_to(config.learning_rate_decay);
     optimizer.at("momentum").get_to(config.momentum);

@@ -38,9 +38,10 @@ struct CellConfig {
   data::Corruption corruption = data::Corruption::none;
   double corruption_probability = 1;  ///< of partial label corruption
   std::uint64_t corruption_seed = 1;  ///< hashed only where there is a corruption
-  std::int64_t crop = 28;
+  std::int64_t crop = 28;             ///< 0: the stored size
   bool random_crop = false, flip = false;
   double rotation = 0;  ///< degrees, uniform to both sides
+  bool whiten = true;   ///< each image, as the paper does
   double learning_rate = 0.01;
   double learning_rate_decay = 0.95;  ///< per epoch
   double momentum = 0.9;

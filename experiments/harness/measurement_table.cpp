@@ -88,22 +88,38 @@ std::string title_of(const MeasurementReport& report) {
   return title + (words.empty() ? "" : words + ")");
 }
 
+/// Whether any quantity has the paper's number or a range to be in.
+bool is_judged(const MeasurementTable& table) {
+  return std::ranges::any_of(table.rows, [](const MeasurementReport& report) {
+    return std::ranges::any_of(report.row.quantities, [](const Quantity& quantity) {
+      return quantity.paper || quantity.accepted || quantity.quick;
+    });
+  });
+}
+
 TextTable text_table(const MeasurementTable& table, const char* plus_minus) {
   TextTable text{.title = table.title,
                  .columns = {"row", "quantity", "ours", "paper", "difference", "accepted",
                              "verdict", "seeds", "time"},
                  .rows = {},
                  .footer = table.footer};
+  const bool judged = is_judged(table);
+  if (!judged) text.columns = {"row", "quantity", "mean", "remarks", "seeds", "time"};
   for (const MeasurementReport& report : table.rows) {
     for (const Quantity& quantity : report.row.quantities) {
       const Sample sample = report.sample(quantity);
+      const std::string time = report.runs.empty() ? "-" : duration(median_seconds(report));
+      if (!judged) {
+        text.rows.push_back({title_of(report), quantity.title, ours(quantity, sample, plus_minus),
+                             report.judgement(quantity).text, seeds_text(report), time});
+        continue;
+      }
       text.rows.push_back(
           {title_of(report), quantity.title, ours(quantity, sample, plus_minus),
            quantity.paper ? printed(quantity, *quantity.paper) : "-",
            difference(report, quantity, sample),
            range_text(quantity, report.mark.empty() ? quantity.accepted : quantity.quick),
-           report.judgement(quantity).text, seeds_text(report),
-           report.runs.empty() ? "-" : duration(median_seconds(report))});
+           report.judgement(quantity).text, seeds_text(report), time});
     }
   }
   return text;
@@ -306,7 +322,8 @@ bool MeasurementReport::accepted() const {
 std::string render(const MeasurementTable& table, Format format) {
   switch (format) {
     case Format::csv: return csv(csv_table(table));
-    case Format::latex: return latex(text_table(table, " \\pm "), "llrrrrlrr");
+    case Format::latex:
+      return latex(text_table(table, " \\pm "), is_judged(table) ? "llrrrrlrr" : "llrlrr");
     case Format::json: {
       json object = {{"title", table.title}, {"footer", table.footer}, {"rows", json::array()}};
       for (const MeasurementReport& report : table.rows)

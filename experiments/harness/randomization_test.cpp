@@ -1,6 +1,7 @@
 // The settings of the randomization test, run and read.
 #include <shatter/experiments/harness/randomization_test.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -85,6 +86,7 @@ RandomizationSetting summary(const RowReport& report, const MeasurementReport& o
   RandomizationSetting setting{.corruption = report.config.corruption,
                                .probability = report.config.corruption_probability,
                                .runs = report.cells,
+                               .diverged = own.diverged,
                                .train = report.train,
                                .test = report.test,
                                .time_to_fit = {},
@@ -97,7 +99,23 @@ RandomizationSetting summary(const RowReport& report, const MeasurementReport& o
   return setting;
 }
 
+/// Of a model that is not the paper's: there is nothing to reproduce.
+std::vector<Reading> own_readings(const std::vector<Row>& rows, double fitted) {
+  std::vector<Reading> readings = randomization_readings(rows, fitted);
+  for (Reading& reading : readings) {
+    for (Quantity& quantity : reading.quantities) quantity.accepted = quantity.quick = {};
+  }
+  return readings;
+}
+
 }  // namespace
+
+CellConfig as_stored() {
+  CellConfig config;
+  config.crop = 0;
+  config.whiten = false;
+  return config;
+}
 
 std::vector<Row> randomization_rows(const std::string& prefix, const std::string& title,
                                     const CellConfig& training, const std::vector<double>& levels,
@@ -174,8 +192,18 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
         ", expected a share in (0, 1]");
   data::check_dataset("randomization_test", data.train);
   data::check_dataset("randomization_test", data.test);
+  data::check_labels("randomization_test", data.train);
+  data::check_labels("randomization_test", data.test);
   CellConfig training = options.training;
-  const Shape image{1, training.crop, training.crop, data.train.images.dim(3)};
+  const Tensor& images = data.train.images;
+  const std::int64_t crop = training.crop;
+  check(crop >= 0 && crop <= std::min(images.dim(1), images.dim(2)),
+        "randomization_test: training.crop is ", crop, ", the images are ", images.dim(1), " x ",
+        images.dim(2), "; 0 takes them whole");
+  const Shape image{1, crop > 0 ? crop : images.dim(1), crop > 0 ? crop : images.dim(2),
+                    images.dim(3)};
+  check(!options.pixels || image[1] * image[2] > 1,
+        "randomization_test: images of one pixel have no pixels to shuffle; set pixels = false");
   training.model = options.name + "-" + structure(model(), image);
   training.dataset = describe(data);
   training.device = options.device.is_cpu() ? "cpu" : "cuda";
@@ -219,7 +247,7 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
         make_report(rows[i], cells[i * seeds].config, std::move(finished), {}, options.seeds));
   }
   RandomizationResult result{.settings = {},
-                             .table = read(randomization_readings(rows, options.fitted), table)};
+                             .table = read(own_readings(rows, options.fitted), table)};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& readings = result.table.rows;  // two of each row
     result.settings.push_back(summary(table.rows[i], readings[2 * i], readings[2 * i + 1]));

@@ -13,14 +13,18 @@
 
 namespace shatter::experiments {
 
+/// A cell's defaults, with the images as they are: crop 0, no whitening.
+CellConfig as_stored();
+
 struct RandomizationOptions {
   std::string name = "model";  ///< of the model, in folders and tables
   /// Shares of corrupted labels between 0 (true labels) and 1 (random labels), which always run.
   std::vector<double> levels = {0.2, 0.4, 0.6, 0.8};
-  bool pixels = true;  ///< also shuffled pixels, random pixels, Gaussian
+  /// Also shuffled pixels, random pixels, Gaussian. Refused for images of one pixel.
+  bool pixels = true;
   /// Everything but model, data, corruption and seeds is used; weight decay falls on parameters of
-  /// two and more dimensions.
-  CellConfig training = {};
+  /// two and more dimensions. Unlike the paper's cells it neither crops nor whitens by itself.
+  CellConfig training = as_stored();
   int seeds = 1;
   std::uint64_t first_seed = 1;
   double fitted = 0.99;  ///< training accuracy whose first step is the time to fit
@@ -37,6 +41,7 @@ struct RandomizationSetting {
   data::Corruption corruption = data::Corruption::none;
   double probability = 0;  ///< of a label being drawn anew; 0 where labels are true
   std::vector<FinishedCell> runs;
+  int diverged = 0;      ///< of the runs; they are in none of the samples' means
   Sample train, test;    ///< accuracy in percent
   Sample time_to_fit;    ///< steps; over the runs that fitted
   Sample relative_time;  ///< to the true labels, seed by seed

@@ -22,8 +22,8 @@ bool belongs(const CellConfig& config, const Row& row) {
          (full.corruption != data::Corruption::partial_labels ||
           config.corruption_probability == full.corruption_probability) &&
          config.random_crop == full.random_crop && config.flip == full.flip &&
-         config.rotation == full.rotation && config.weight_decay == full.weight_decay &&
-         config.crop == full.crop && data_fits;
+         config.rotation == full.rotation && config.whiten == full.whiten &&
+         config.weight_decay == full.weight_decay && config.crop == full.crop && data_fits;
 }
 
 /// Results with equal keys stand in one table: the kind of size, then what differs.

@@ -30,9 +30,9 @@ void for_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, Body
   });
 }
 
-template <class T, class F>
+template <class T, class Y, class F>
 void binary_run(std::int64_t n, const T* a, std::int64_t a_step, const T* b, std::int64_t b_step,
-                T* y, F f) {
+                Y* y, F f) {
   if (a_step == 1 && b_step == 1) {
     SHATTER_INDEPENDENT
     for (std::int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
@@ -50,9 +50,9 @@ void binary_run(std::int64_t n, const T* a, std::int64_t a_step, const T* b, std
 }
 
 // Elements [begin, end) of y, in runs along the last dimension.
-template <class T, class F>
+template <class T, class Y, class F>
 void binary_range(const BroadcastGeometry& g, std::int64_t begin, std::int64_t end, const T* a,
-                  const T* b, T* y, F f) {
+                  const T* b, Y* y, F f) {
   constexpr std::size_t last = BroadcastGeometry::rank - 1;
   Index at{};
   std::int64_t rest = begin;
@@ -108,12 +108,36 @@ void binary(CpuContext& context, BinaryOp op, const BroadcastGeometry& g, const 
             T* y) {
   const ProfileScope scope(context, "binary", binary_work<T>(g), name_of(op));
   const BroadcastGeometry merged = coalesce(g);
-  with_function(op, [&](auto f) {
+  with_function<T>(op, [&](auto f) {
     for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
       binary_range(merged, begin, end, a, b, y, [f](T left, T right) {
         return static_cast<T>(f(wide_t<T>(left), wide_t<T>(right)));
       });
     });
+  });
+}
+
+template <class T>
+void compare(CpuContext& context, CompareOp op, const BroadcastGeometry& g, const T* a, const T* b,
+             std::uint8_t* y) {
+  const ProfileScope scope(context, "compare", binary_work<T>(g), name_of(op));
+  const BroadcastGeometry merged = coalesce(g);
+  with_function(op, [&](auto f) {
+    for_ranges(context, g.size(), [=](std::int64_t begin, std::int64_t end) {
+      binary_range(merged, begin, end, a, b, y, [f](T left, T right) {
+        return static_cast<std::uint8_t>(f(wide_t<T>(left), wide_t<T>(right)));
+      });
+    });
+  });
+}
+
+template <class T>
+void select(CpuContext& context, std::int64_t n, const std::uint8_t* mask, const T* a, const T* b,
+            T* y) {
+  const ProfileScope scope(context, "select", elementwise_work<T>(n, 1, 3));
+  for_ranges(context, n, [=](std::int64_t begin, std::int64_t end) {
+    SHATTER_INDEPENDENT
+    for (std::int64_t i = begin; i < end; ++i) y[i] = mask[i] ? a[i] : b[i];
   });
 }
 
@@ -241,5 +265,41 @@ template void permute(CpuContext&, int, const std::int64_t*, const int*, const f
 template void permute(CpuContext&, int, const std::int64_t*, const int*, const double*, double*);
 template void permute(CpuContext&, int, const std::int64_t*, const int*, const std::uint8_t*,
                       std::uint8_t*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const std::uint8_t*,
+                     const std::uint8_t*, std::uint8_t*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const std::int32_t*,
+                     const std::int32_t*, std::int32_t*);
+template void binary(CpuContext&, BinaryOp, const BroadcastGeometry&, const std::int64_t*,
+                     const std::int64_t*, std::int64_t*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const float*, const float*,
+                      std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const float*, const float*,
+                     float*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const double*,
+                      const double*, std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const double*, const double*,
+                     double*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const bfloat16*,
+                      const bfloat16*, std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const bfloat16*,
+                     const bfloat16*, bfloat16*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const std::uint8_t*,
+                      const std::uint8_t*, std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const std::uint8_t*,
+                     const std::uint8_t*, std::uint8_t*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const std::int32_t*,
+                      const std::int32_t*, std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const std::int32_t*,
+                     const std::int32_t*, std::int32_t*);
+template void compare(CpuContext&, CompareOp, const BroadcastGeometry&, const std::int64_t*,
+                      const std::int64_t*, std::uint8_t*);
+template void select(CpuContext&, std::int64_t, const std::uint8_t*, const std::int64_t*,
+                     const std::int64_t*, std::int64_t*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const bfloat16*,
+                      bfloat16*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const std::int32_t*,
+                      std::int32_t*);
+template void permute(CpuContext&, int, const std::int64_t*, const int*, const std::int64_t*,
+                      std::int64_t*);
 
 }  // namespace shatter::kernels

@@ -12,12 +12,11 @@ void fill_uniform(CpuContext& context, const RandomKey& key, std::int64_t n, dou
                   double high, T* y) {
   const ProfileScope scope(context, "fill_uniform", elementwise_work<T>(n, 0, 1));
   context.parallel_for(n, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t at = begin; at < end; at += 4) {
-      const Words4 words = random_words(key, static_cast<std::uint32_t>(at / 4));
-      for (std::int64_t j = 0; j < std::min<std::int64_t>(4, end - at); ++j) {
-        const double u = static_cast<double>(uniform_float(words[static_cast<std::size_t>(j)]));
-        y[at + j] = static_cast<T>(low + (high - low) * u);
-      }
+    constexpr int block = uniforms_per_block<T>;
+    for (std::int64_t at = begin; at < end; at += block) {
+      const Words4 words = random_words(key, static_cast<std::uint32_t>(at / block));
+      for (int j = 0; j < std::min<std::int64_t>(block, end - at); ++j)
+        y[at + j] = uniform<T>(words, j, low, high);
     }
   });
 }

@@ -16,15 +16,22 @@ namespace {
 // A reduction: the type it accumulates in, its start, and how a value joins.
 template <class T>
 struct SumOf {
-  using Accumulator = double;
-  static constexpr double start = 0;
-  static double join(double a, double b) { return a + b; }
+  using Accumulator = std::conditional_t<std::is_integral_v<T>, T, double>;
+  static constexpr Accumulator start = 0;
+  static Accumulator join(Accumulator a, Accumulator b) { return Add{}(a, b); }
 };
+
+// The least value of a type.
+template <class T>
+constexpr T lowest() {
+  using Limits = std::numeric_limits<T>;
+  return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+}
 
 template <class T>
 struct MaximumOf {
   using Accumulator = wide_t<T>;
-  static constexpr Accumulator start = -std::numeric_limits<Accumulator>::infinity();
+  static constexpr Accumulator start = lowest<Accumulator>();
   static Accumulator join(Accumulator a, Accumulator b) { return Exceeds{}(b, a) ? b : a; }
 };
 
@@ -124,17 +131,38 @@ void reduce_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, c
 }
 
 template <class T>
+void cumulate(CpuContext& context, const ReduceGeometry& g, bool reverse, const T* x, T* y) {
+  using A = typename SumOf<T>::Accumulator;
+  const ProfileScope scope(context, "cumulate",
+                           elementwise_work<T>(g.outer * g.reduced * g.inner, 1, 2));
+  context.parallel_for(g.outer * g.inner, rows_per_chunk(g.reduced),
+                       [=](std::int64_t begin, std::int64_t end) {
+                         for (std::int64_t i = begin; i < end; ++i) {
+                           const std::int64_t o = i / g.inner;
+                           const std::int64_t first = o * g.reduced * g.inner + i - o * g.inner;
+                           A sum = 0;
+                           for (std::int64_t k = 0; k < g.reduced; ++k) {
+                             const std::int64_t place = reverse ? g.reduced - 1 - k : k;
+                             const std::int64_t at = first + place * g.inner;
+                             sum = SumOf<T>::join(sum, static_cast<A>(x[at]));
+                             y[at] = static_cast<T>(sum);
+                           }
+                         }
+                       });
+}
+
+template <class T>
 void argmax_rows(CpuContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-                 std::int32_t* index) {
+                 std::int64_t* index) {
   const ProfileScope scope(context, "argmax_rows",
-                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int32_t)));
+                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int64_t)));
   context.parallel_for(rows, rows_per_chunk(columns), [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* const values = x + row * columns;
       std::int64_t best = 0;
       for (std::int64_t i = 1; i < columns; ++i)
         if (Exceeds{}(wide_t<T>(values[i]), wide_t<T>(values[best]))) best = i;
-      index[row] = static_cast<std::int32_t>(best);
+      index[row] = best;
     }
   });
 }
@@ -145,11 +173,19 @@ template void reduce_rows(CpuContext&, std::int64_t, std::int64_t, const float*,
                           float*);
 template void reduce_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int64_t,
                           double*);
-template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const float*, std::int32_t*);
-template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int32_t*);
+template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const float*, std::int64_t*);
+template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const double*, std::int64_t*);
 template void reduce(CpuContext&, ReduceOp, const ReduceGeometry&, const bfloat16*, bfloat16*);
 template void reduce_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
                           float*);
-template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int32_t*);
+template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t*);
+template void cumulate(CpuContext&, const ReduceGeometry&, bool, const float*, float*);
+template void cumulate(CpuContext&, const ReduceGeometry&, bool, const double*, double*);
+template void cumulate(CpuContext&, const ReduceGeometry&, bool, const std::int64_t*,
+                       std::int64_t*);
+template void reduce(CpuContext&, ReduceOp, const ReduceGeometry&, const std::int64_t*,
+                     std::int64_t*);
+template void argmax_rows(CpuContext&, std::int64_t, std::int64_t, const std::int64_t*,
+                          std::int64_t*);
 
 }  // namespace shatter::kernels

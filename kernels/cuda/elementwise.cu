@@ -77,6 +77,32 @@ struct Binary {
   }
 };
 
+template <class T, class F>
+struct Compare {
+  BroadcastGeometry g;
+  const T *a, *b;
+  std::uint8_t* y;
+  F f;
+  template <int>
+  __device__ void run(std::int64_t i) const {
+    const Offsets offsets = offsets_of(g, i);
+    const bool holds =
+        f(static_cast<wide_t<T>>(a[offsets.a]), static_cast<wide_t<T>>(b[offsets.b]));
+    y[i] = static_cast<std::uint8_t>(holds);
+  }
+};
+
+template <class T>
+struct Select {
+  const std::uint8_t* mask;
+  const T *a, *b;
+  T* y;
+  template <int>
+  __device__ void run(std::int64_t i) const {
+    y[i] = mask[i] ? a[i] : b[i];
+  }
+};
+
 // Whether an operand of merged dimensions can be read `width` elements at a time.
 template <int width, class T>
 bool walks_in_vectors(const std::array<std::int64_t, BroadcastGeometry::rank>& step,
@@ -216,10 +242,28 @@ void binary(CudaContext& context, BinaryOp op, const BroadcastGeometry& g, const
   const bool vectors = merged.shape.back() % width == 0 && vectors_at<width>(y) &&
                        walks_in_vectors<width>(merged.a_step, a) &&
                        walks_in_vectors<width>(merged.b_step, b);
-  with_function(op, [&](auto f) {
+  with_function<T>(op, [&](auto f) {
     launch_vectors<width>(context, "binary", g.size(), vectors,
                           Binary<T, decltype(f)>{merged, a, b, y, f});
   });
+}
+
+template <class T>
+void compare(CudaContext& context, CompareOp op, const BroadcastGeometry& g, const T* a, const T* b,
+             std::uint8_t* y) {
+  const ProfileScope scope(context, "compare", binary_work<T>(g), name_of(op));
+  const BroadcastGeometry merged = coalesce(g);
+  with_function(op, [&](auto f) {
+    launch_vectors<1>(context, "compare", g.size(), false,
+                      Compare<T, decltype(f)>{merged, a, b, y, f});
+  });
+}
+
+template <class T>
+void select(CudaContext& context, std::int64_t n, const std::uint8_t* mask, const T* a, const T* b,
+            T* y) {
+  const ProfileScope scope(context, "select", elementwise_work<T>(n, 1, 3));
+  launch_vectors<1>(context, "select", n, false, Select<T>{mask, a, b, y});
 }
 
 template <class T>
@@ -341,5 +385,41 @@ template void permute(CudaContext&, int, const std::int64_t*, const int*, const 
 template void permute(CudaContext&, int, const std::int64_t*, const int*, const double*, double*);
 template void permute(CudaContext&, int, const std::int64_t*, const int*, const std::uint8_t*,
                       std::uint8_t*);
+template void binary(CudaContext&, BinaryOp, const BroadcastGeometry&, const std::uint8_t*,
+                     const std::uint8_t*, std::uint8_t*);
+template void binary(CudaContext&, BinaryOp, const BroadcastGeometry&, const std::int32_t*,
+                     const std::int32_t*, std::int32_t*);
+template void binary(CudaContext&, BinaryOp, const BroadcastGeometry&, const std::int64_t*,
+                     const std::int64_t*, std::int64_t*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const float*, const float*,
+                      std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const float*, const float*,
+                     float*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const double*,
+                      const double*, std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const double*, const double*,
+                     double*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const bfloat16*,
+                      const bfloat16*, std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const bfloat16*,
+                     const bfloat16*, bfloat16*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const std::uint8_t*,
+                      const std::uint8_t*, std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const std::uint8_t*,
+                     const std::uint8_t*, std::uint8_t*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const std::int32_t*,
+                      const std::int32_t*, std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const std::int32_t*,
+                     const std::int32_t*, std::int32_t*);
+template void compare(CudaContext&, CompareOp, const BroadcastGeometry&, const std::int64_t*,
+                      const std::int64_t*, std::uint8_t*);
+template void select(CudaContext&, std::int64_t, const std::uint8_t*, const std::int64_t*,
+                     const std::int64_t*, std::int64_t*);
+template void permute(CudaContext&, int, const std::int64_t*, const int*, const bfloat16*,
+                      bfloat16*);
+template void permute(CudaContext&, int, const std::int64_t*, const int*, const std::int32_t*,
+                      std::int32_t*);
+template void permute(CudaContext&, int, const std::int64_t*, const int*, const std::int64_t*,
+                      std::int64_t*);
 
 }  // namespace shatter::kernels

@@ -1,23 +1,22 @@
 // Arrays of random numbers on CUDA.
 #include <shatter/kernels/cuda/launch.h>
 #include <shatter/kernels/functions.h>
+#include <shatter/kernels/geometry.h>
 #include <shatter/kernels/random.h>
 #include <shatter/kernels/work.h>
 
 namespace shatter::kernels {
 namespace {
 
-// One thread for each block of four draws.
+// One thread for each block of random words.
 template <class T>
-__global__ void uniform(RandomKey key, std::int64_t n, double low, double high, T* y) {
+__global__ void uniform_block(RandomKey key, std::int64_t n, double low, double high, T* y) {
   const std::int64_t block = thread_index();
-  if (4 * block >= n) return;
+  constexpr int count = uniforms_per_block<T>;
+  if (count * block >= n) return;
   const Words4 words = random_words(key, static_cast<std::uint32_t>(block));
-  for (int j = 0; j < 4; ++j)
-    if (4 * block + j < n) {
-      const double u = static_cast<double>(uniform_float(words[j]));
-      y[4 * block + j] = static_cast<T>(low + (high - low) * u);
-    }
+  for (int j = 0; j < count; ++j)
+    if (count * block + j < n) y[count * block + j] = uniform<T>(words, j, low, high);
 }
 
 template <class T>
@@ -35,7 +34,8 @@ template <class T>
 void fill_uniform(CudaContext& context, const RandomKey& key, std::int64_t n, double low,
                   double high, T* y) {
   const ProfileScope scope(context, "fill_uniform", elementwise_work<T>(n, 0, 1));
-  launch(context, "fill_uniform", one_thread_each((n + 3) / 4), uniform<T>, key, n, low, high, y);
+  launch(context, "fill_uniform", one_thread_each(ceil_div(n, uniforms_per_block<T>)),
+         uniform_block<T>, key, n, low, high, y);
 }
 
 template <class T>

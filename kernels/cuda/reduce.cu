@@ -1,5 +1,6 @@
 // Sums and maxima along a dimension, column sums, and argmax on CUDA.
 #include <limits>
+#include <type_traits>
 
 #include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/cuda/vector.h>
@@ -11,17 +12,27 @@
 namespace shatter::kernels {
 namespace {
 
+template <class T>
 struct SumOf {
-  using Accumulator = double;
-  static constexpr double start = 0;
-  __device__ double operator()(double a, double b) const { return a + b; }
+  using Accumulator = std::conditional_t<std::is_integral_v<T>, T, double>;
+  static constexpr Accumulator start = 0;
+  __device__ Accumulator operator()(Accumulator a, Accumulator b) const { return Add{}(a, b); }
 };
+
+// The least value of a type.
+template <class T>
+constexpr T lowest() {
+  using Limits = std::numeric_limits<T>;
+  return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+}
 
 template <class T>
 struct MaximumOf {
-  using Accumulator = T;
-  static constexpr T start = -std::numeric_limits<T>::infinity();
-  __device__ T operator()(T a, T b) const { return Exceeds{}(b, a) ? b : a; }
+  using Accumulator = wide_t<T>;
+  static constexpr Accumulator start = lowest<Accumulator>();
+  __device__ Accumulator operator()(Accumulator a, Accumulator b) const {
+    return Exceeds{}(b, a) ? b : a;
+  }
 };
 
 // x is [outer, reduced, inner], its rows of `inner` elements `step` apart; y is [outer, segments,
@@ -68,7 +79,8 @@ __global__ void reduce_segment(Cut cut, const T* x, Y* y) {
   for (int k = 0; k < width; ++k) first[lane * stride + k] = result[k];
   join_columns<width>(first, lane, lanes, stride, join);
   if (lane == 0 && inside)
-    for (int k = 0; k < width; ++k) y[part * cut.inner + column + k] = static_cast<Y>(first[k]);
+    for (int k = 0; k < width; ++k)
+      y[part * cut.inner + column + k] = static_cast<Y>(static_cast<wide_t<Y>>(first[k]));
 }
 
 // One launch for `segments` segments of each of `outer` parts.
@@ -113,11 +125,27 @@ void reduce_columns(CudaContext& context, std::int64_t outer, std::int64_t reduc
     reduce_segments<1, Op>(context, outer, reduced, inner, x, step, y);
 }
 
+// One thread for each line along the dimension.
+template <class T>
+__global__ void cumulate_line(ReduceGeometry g, bool reverse, const T* x, T* y) {
+  using Join = SumOf<T>;
+  const std::int64_t line = thread_index();
+  if (line >= g.outer * g.inner) return;
+  const std::int64_t o = line / g.inner, first = o * g.reduced * g.inner + line - o * g.inner;
+  const Join join;
+  typename Join::Accumulator sum = 0;
+  for (std::int64_t k = 0; k < g.reduced; ++k) {
+    const std::int64_t at = first + (reverse ? g.reduced - 1 - k : k) * g.inner;
+    sum = join(sum, static_cast<typename Join::Accumulator>(x[at]));
+    y[at] = static_cast<T>(sum);
+  }
+}
+
 // A candidate for a row's largest value.
 template <class A>
 struct Best {
   A value;
-  std::int32_t index;
+  std::int64_t index;
 };
 template <class A>
 __device__ Best<A> exchange_lanes(const Best<A>& best, int lanes) {
@@ -134,17 +162,17 @@ struct Better {
 // One warp for each row.
 template <class T>
 __global__ void argmax_row(std::int64_t rows, std::int64_t columns, const T* x,
-                           std::int32_t* index) {
+                           std::int64_t* index) {
   using A = wide_t<T>;
   const std::int64_t row = thread_index() / warpSize;
   if (row >= rows) return;
-  const auto lane = static_cast<std::int32_t>(threadIdx.x % warpSize);
+  const auto lane = static_cast<std::int64_t>(threadIdx.x % warpSize);
   const T* const in = x + row * columns;
   // Lanes beyond the row start from its first value, which changes nothing.
   Best<A> best{static_cast<A>(in[lane < columns ? lane : 0]), lane < columns ? lane : 0};
   for (std::int64_t i = lane + warpSize; i < columns; i += warpSize) {
     const auto value = static_cast<A>(in[i]);
-    if (Exceeds{}(value, best.value)) best = {value, static_cast<std::int32_t>(i)};
+    if (Exceeds{}(value, best.value)) best = {value, i};
   }
   best = join_warp(best, Better{});
   if (lane == 0) index[row] = best.index;
@@ -156,7 +184,7 @@ template <class T>
 void reduce(CudaContext& context, ReduceOp op, const ReduceGeometry& g, const T* x, T* y) {
   const ProfileScope scope(context, "reduce", reduce_work<T>(g));
   if (op == ReduceOp::sum)
-    reduce_columns<SumOf>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
+    reduce_columns<SumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
   else
     reduce_columns<MaximumOf<T>>(context, g.outer, g.reduced, g.inner, x, g.inner, y);
 }
@@ -166,14 +194,21 @@ void reduce_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, 
                  std::int64_t x_step, wide_t<T>* y) {
   const ProfileScope scope(context, "reduce_rows",
                            rows_work<T>(rows, columns, 1, columns, sizeof(wide_t<T>)));
-  reduce_columns<SumOf>(context, 1, rows, columns, x, x_step, y);
+  reduce_columns<SumOf<T>>(context, 1, rows, columns, x, x_step, y);
+}
+
+template <class T>
+void cumulate(CudaContext& context, const ReduceGeometry& g, bool reverse, const T* x, T* y) {
+  const std::int64_t lines = g.outer * g.inner;
+  const ProfileScope scope(context, "cumulate", elementwise_work<T>(lines * g.reduced, 1, 2));
+  launch(context, "cumulate", one_thread_each(lines), cumulate_line<T>, g, reverse, x, y);
 }
 
 template <class T>
 void argmax_rows(CudaContext& context, std::int64_t rows, std::int64_t columns, const T* x,
-                 std::int32_t* index) {
+                 std::int64_t* index) {
   const ProfileScope scope(context, "argmax_rows",
-                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int32_t)));
+                           rows_work<T>(rows, columns, 0, rows, sizeof(std::int64_t)));
   launch(context, "argmax_rows", one_thread_each(rows * 32), argmax_row<T>, rows, columns, x,
          index);
 }
@@ -186,8 +221,17 @@ template void reduce_rows(CudaContext&, std::int64_t, std::int64_t, const double
                           double*);
 template void reduce_rows(CudaContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t,
                           float*);
-template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const float*, std::int32_t*);
-template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const double*, std::int32_t*);
-template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const bfloat16*, std::int32_t*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const float*, std::int64_t*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const double*, std::int64_t*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const bfloat16*, std::int64_t*);
+template void cumulate(CudaContext&, const ReduceGeometry&, bool, const float*, float*);
+template void cumulate(CudaContext&, const ReduceGeometry&, bool, const double*, double*);
+template void cumulate(CudaContext&, const ReduceGeometry&, bool, const std::int64_t*,
+                       std::int64_t*);
+template void reduce(CudaContext&, ReduceOp, const ReduceGeometry&, const std::int64_t*,
+                     std::int64_t*);
+template void reduce(CudaContext&, ReduceOp, const ReduceGeometry&, const bfloat16*, bfloat16*);
+template void argmax_rows(CudaContext&, std::int64_t, std::int64_t, const std::int64_t*,
+                          std::int64_t*);
 
 }  // namespace shatter::kernels

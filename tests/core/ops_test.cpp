@@ -96,8 +96,171 @@ TEST_CASE("reductions give the textbook values") {
   CHECK(sum(x, 1, true).shape() == Shape{2, 1});
   CHECK(values(mean(x, 1)) == std::vector<double>{3, 11.0 / 3});
   CHECK(values(max(x, -1)) == std::vector<double>{5, 5});
-  CHECK(argmax(x).values<std::int32_t>() == std::vector<std::int32_t>{1, 2});
+  CHECK(argmax(x).values<std::int64_t>() == std::vector<std::int64_t>{1, 2});
   CHECK(argmax(vector_of({7, 7, 1})).item() == 0);
+}
+
+TEST_CASE("masks are uint8, of any operands") {
+  const double nan = std::nan("");
+  const Tensor a = vector_of({1, 2, nan}), b = vector_of({2, 2, nan});
+  using Bytes = std::vector<std::uint8_t>;
+  const auto bytes = [](const Tensor& x) { return x.values<std::uint8_t>(); };
+  CHECK((a < b).dtype() == DType::uint8);
+  CHECK(bytes(a < b) == Bytes{1, 0, 0});
+  CHECK(bytes(a <= b) == Bytes{1, 1, 0});
+  CHECK(bytes(a > b) == Bytes{0, 0, 0});
+  CHECK(bytes(b >= a) == Bytes{1, 1, 0});
+  CHECK(bytes(equal(a, b)) == Bytes{0, 1, 0});
+  CHECK(bytes(not_equal(a, b)) == Bytes{1, 0, 1});
+  CHECK(bytes(isnan(a)) == Bytes{0, 0, 1});
+  CHECK(bytes(a > 1.5) == Bytes{0, 1, 0});
+  CHECK(bytes(1.5 > a) == Bytes{1, 0, 0});
+  CHECK(bytes(2 <= a) == Bytes{0, 1, 0});
+  CHECK(bytes(2 >= a) == Bytes{1, 1, 0});
+  CHECK(bytes(1 < a) == Bytes{0, 1, 0});
+  const Tensor grid = Tensor::from({0, 1, 2, 3}, {2, 2}), row = Tensor::from({1, 2}, {2});
+  CHECK(bytes(grid <= row) == Bytes{1, 1, 0, 0});
+  CHECK(bytes(grid < 1.5) == Bytes{1, 1, 0, 0});
+  CHECK(bytes(Tensor::from<std::uint8_t>({200, 3}, {2}) < 300) == Bytes{1, 1});
+  const auto large = std::int64_t{1} << 60;  // one more is no double
+  CHECK(bytes(equal(Tensor::from({large}, {1}), Tensor::from({large + 1}, {1}))) == Bytes{0});
+  CHECK(bytes(logical_and(grid, vector_of({0, -1}))) == Bytes{0, 1, 0, 1});
+  CHECK(bytes(logical_or(grid, vector_of({0, 0}))) == Bytes{0, 1, 1, 1});
+  CHECK(bytes(logical_not(grid)) == Bytes{1, 0, 0, 0});
+  CHECK_THROWS_WITH(a < Tensor::zeros({3}), Contains("less: operands are float64 [3]"));
+}
+
+TEST_CASE("integers: the types of results, and values") {
+  const Tensor i = Tensor::from({1, -2, 7}, {3});
+  const Tensor bytes = Tensor::from<std::uint8_t>({200, 2, 3}, {3});
+  CHECK((i + bytes).dtype() == DType::int32);
+  CHECK(values(i + bytes) == std::vector<double>{201, 0, 10});
+  CHECK((bytes + bytes).dtype() == DType::uint8);
+  CHECK(values(bytes + bytes) == std::vector<double>{144, 4, 6});
+  CHECK((i * i.to(DType::int64)).dtype() == DType::int64);
+  CHECK((i * Tensor::ones({3})).dtype() == DType::float32);
+  CHECK((Tensor::ones({3}, DType::float64) * i).dtype() == DType::float64);
+  CHECK((i / i).dtype() == DType::float32);
+  CHECK(values(i / 2) == std::vector<double>{0.5, -1, 3.5});
+  CHECK((i * 3).dtype() == DType::int32);
+  CHECK(values(10 - i * 3) == std::vector<double>{7, 16, -11});
+  CHECK((i * 0.5).dtype() == DType::float32);
+  CHECK(values(i * 0.5) == std::vector<double>{0.5, -1, 3.5});
+  CHECK(values(-i) == std::vector<double>{-1, 2, -7});
+  CHECK(values(1 / i) == std::vector<double>{1, -0.5, double(1.f / 7)});
+  CHECK(sum(bytes).dtype() == DType::int64);
+  CHECK(sum(bytes).item() == 205);
+  CHECK(mean(bytes).item() == double(205 * (1 / 3.f)));
+  CHECK(max(i).dtype() == DType::int32);
+  CHECK(max(i).item() == 7);
+  CHECK(min(i).item() == -2);
+  CHECK(min(bytes).item() == 2);
+  CHECK(values(cumsum(bytes, 0)) == std::vector<double>{200, 202, 205});
+  CHECK(count_nonzero(i > 0).dtype() == DType::int64);
+  CHECK(count_nonzero(i > 0).item() == 2);
+  const auto least = std::numeric_limits<std::int64_t>::min();
+  CHECK(min(Tensor::from({least, std::int64_t{5}}, {2})).values<std::int64_t>()[0] == least);
+  CHECK(argmin(Tensor::from({std::int64_t{5}, least}, {2})).item() == 1);
+  CHECK_THROWS_WITH(exp(i), Contains("exp: operand is int32 [3]"));
+  CHECK_THROWS_WITH(Tensor() * 2.0, Contains("multiply: the tensor is undefined"));
+}
+
+TEST_CASE("operators take bfloat16") {
+  const Tensor x = Tensor::from({1.5f, -2.f}, {2}).to(DType::bfloat16);
+  CHECK(values(2 * x + x) == std::vector<double>{4.5, -6});
+  CHECK((1 / x).dtype() == DType::bfloat16);
+  CHECK(values(x < 0) == std::vector<double>{0, 1});
+  CHECK(sum(x).item() == -0.5);
+}
+
+TEST_CASE("where chooses exactly") {
+  const double inf = std::numeric_limits<double>::infinity();
+  const Tensor mask = Tensor::from<std::uint8_t>({1, 0, 7}, {3});
+  const std::vector<double> y =
+      values(where(mask, vector_of({-0.0, inf, 1}), vector_of({inf, -0.0, inf})));
+  CHECK(std::signbit(y[0]));
+  CHECK(std::signbit(y[1]));
+  CHECK(y == std::vector<double>{0, 0, 1});
+  CHECK(where(mask, Tensor::from({1, 2, 3}, {3}), 0).dtype() == DType::int32);
+  CHECK(values(where(mask, Tensor::from({1, 2}, {2, 1}), 0)) ==
+        std::vector<double>{1, 0, 1, 2, 0, 2});
+  CHECK_THROWS_WITH(where(vector_of({1}), vector_of({1}), 0), Contains("the mask is float64 [1]"));
+}
+
+TEST_CASE("functions at their kinks and ends") {
+  const double inf = std::numeric_limits<double>::infinity();
+  CHECK(values(sign(vector_of({-3, 0, 2}))) == std::vector<double>{-1, 0, 1});
+  CHECK(erf(vector_of({0.5})).item() == std::erf(0.5));
+  const Tensor x = vector_of({-1, 0, 0.5, 1, 2}).set_requires_grad();
+  CHECK(values(clamp(x, 0, 1)) == std::vector<double>{0, 0, 0.5, 1, 1});
+  CHECK(values(grad(sum(clamp(x, 0, 1)), {x})[0]) == std::vector<double>{0, 1, 1, 1, 0});
+  CHECK(values(grad(sum(sign(x)), {x})[0]) == std::vector<double>(5, 0));
+  CHECK(std::isnan(clamp(vector_of({std::nan("")}), 0, 1).item()));
+  const Tensor zero = vector_of({0}).set_requires_grad();
+  CHECK(grad(sum(pow(zero, 0)), {zero})[0].item() == 0);
+  CHECK(grad(sum(pow(zero, 1)), {zero})[0].item() == 1);
+  CHECK(grad(sum(pow(vector_of({0}), zero)), {zero})[0].item() == 0);
+  CHECK(grad(norm(zero), {zero})[0].item() == 0);
+  CHECK(values(logsumexp(Tensor::from({-inf, -inf, 1e4, 1e4, inf, 0.0}, {3, 2}), 1)) ==
+        std::vector<double>{-inf, 1e4 + std::log(2), inf});
+}
+
+TEST_CASE("reductions along any dimension") {
+  const Tensor x = Tensor::from({1.0, 5.0, 3.0, 4.0, 2.0, 5.0}, {2, 3});
+  CHECK(max(x).item() == 5);
+  CHECK(min(x).item() == 1);
+  CHECK(values(min(x, 0)) == std::vector<double>{1, 2, 3});
+  CHECK(argmax(x).dtype() == DType::int64);
+  CHECK(values(argmax(x, 0)) == std::vector<double>{1, 0, 1});
+  CHECK(argmax(x, 0, true).shape() == Shape{1, 3});
+  CHECK(values(argmin(x, 0)) == std::vector<double>{0, 1, 0});
+  CHECK(values(argmax(x.to(DType::int32), 0)) == std::vector<double>{1, 0, 1});
+  CHECK(values(var(x, 1))[0] == Approx(4).epsilon(1e-15));
+  CHECK(values(var(x, 1, false, 0))[1] == Approx(14.0 / 9).epsilon(1e-15));
+  CHECK(values(stddev(x, 1))[0] == Approx(2).epsilon(1e-15));
+  CHECK(norm(vector_of({3, 4})).item() == 5);
+  CHECK(values(norm(x, 0)) ==
+        std::vector<double>{std::sqrt(17.0), std::sqrt(29.0), std::sqrt(34.0)});
+  CHECK(values(cumsum(x, 1)) == std::vector<double>{1, 6, 9, 4, 6, 11});
+  CHECK(values(cumsum(x, 0)) == std::vector<double>{1, 5, 3, 5, 7, 8});
+  const Tensor p = softmax(x, 0);
+  CHECK(values(sum(p, 0))[1] == Approx(1));
+  CHECK(values(p)[0] == Approx(1 / (1 + std::exp(3))));
+}
+
+TEST_CASE("t += u overwrites, or becomes t + u where a gradient is recorded") {
+  Tensor t = vector_of({1, 2});
+  const Tensor other = t, view = t.slice_items(1, 1);
+  t += vector_of({10, 20});
+  t *= 2;
+  t -= 1;
+  t /= vector_of({3, 1});
+  CHECK(values(other) == std::vector<double>{7, 43});
+  CHECK(view.item() == 43);
+  const Tensor x = vector_of({3, 4}).set_requires_grad();
+  t += x;
+  CHECK(values(t) == std::vector<double>{10, 47});
+  CHECK(values(other) == std::vector<double>{7, 43});
+  t *= t;
+  CHECK(values(grad(sum(t), {x})[0]) == std::vector<double>{20, 94});
+  Tensor leaf = x;
+  CHECK_THROWS_WITH(leaf -= 1, Contains("operator-=: the tensor is a leaf"));
+  {
+    const NoGrad off;
+    leaf -= 1;
+  }
+  CHECK(values(x) == std::vector<double>{2, 3});
+  CHECK_THROWS_WITH(t += vector_of({1, 2, 3}), Contains("[2]"));
+  CHECK_THROWS_WITH(view.detach() + Tensor(), Contains("second operand is undefined"));
+  Tensor one = Tensor::ones({1});
+  CHECK_THROWS_WITH(one += Tensor::ones({2}), Contains("the result is float32 [2]"));
+  Tensor whole = Tensor::from({1, 2}, {2});
+  CHECK_THROWS_WITH(whole *= 0.5, Contains("the result is float32 [2], the tensor int32 [2]"));
+  // Values that a gradient needs are missed when they are overwritten.
+  Tensor factor = vector_of({5, 6});
+  const Tensor y = sum(x * factor);
+  factor += 1;
+  CHECK_THROWS_WITH(backward(y), Contains("overwritten"));
 }
 
 TEST_CASE("ties of max share the gradient, maximum gives it to the first") {

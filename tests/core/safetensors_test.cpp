@@ -224,7 +224,8 @@ TEST_CASE("safetensors: hostile entries are told apart") {
       {R"({"dtype":"F32","data_offsets":[0,4]})", four, "no shape"},
       {R"({"dtype":"F32","shape":[],"data_offsets":[0,4],"more":1})", four, "besides"},
       {R"({"dtype":32,"shape":[],"data_offsets":[0,4]})", four, "not a string"},
-      {R"({"dtype":"F16","shape":[2],"data_offsets":[0,4]})", four, "\"F16\""},
+      {R"({"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]})", four, "\"F8_E4M3\""},
+      {R"({"dtype":"F16","shape":[4],"data_offsets":[0,4]})", four, "of F16 needs 8"},
       {R"({"dtype":"f32","shape":[1],"data_offsets":[0,4]})", four, "\"f32\""},
       {R"({"dtype":"F32","shape":1,"data_offsets":[0,4]})", four, "not an array"},
       {R"({"dtype":"F32","shape":["1"],"data_offsets":[0,4]})", four, "shape entry"},
@@ -327,4 +328,22 @@ TEST_CASE("safetensors: no damaged file is misread") {
       parse_anything(bad);
     }
   }
+}
+
+TEST_CASE("safetensors: float16 becomes float32, exactly") {
+  const std::pair<std::uint16_t, float> halves[] = {
+      {0x3c00, 1.f},         {0xc000, -2.f},
+      {0x7bff, 65504.f},     {0x0400, 0x1p-14f},
+      {0x0001, 0x1p-24f},    {0x83ff, -1023 * 0x1p-24f},
+      {0x3555, 0x1.554p-2f}, {0xfc00, -std::numeric_limits<float>::infinity()}};
+  std::string header = R"({"x":{"dtype":"F16","shape":[8],"data_offsets":[0,16]}})", bytes(8, 0);
+  bytes[0] = char(header.size());
+  bytes += header;
+  for (const auto& [bits, value] : halves) {
+    bytes += char(bits & 0xff);
+    bytes += char(bits >> 8);
+  }
+  const std::vector<float> read =
+      parse_safetensors(bytes, "halves").tensors.at("x").values<float>();
+  for (std::size_t i = 0; i < 8; ++i) CHECK(read[i] == halves[i].second);
 }

@@ -1,6 +1,7 @@
 // Tensors: shapes, views, conversions, memory.
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include <shatter/core/dispatch.h>
 #include <shatter/core/ops.h>
@@ -207,4 +208,62 @@ TEST_CASE("The bytes of a tensor as another type") {
   CHECK(halves.reinterpret(DType::int64).values<std::int64_t>()[0] == (std::int64_t{1} << 32) + 7);
   CHECK_THROWS_AS(halves.slice_items(1, 1).reinterpret(DType::int64), Error);
   CHECK_THROWS_AS(words.reshape({3, 1}).reinterpret(DType::int32), Error);
+}
+
+TEST_CASE("tensors are printed as NumPy prints arrays") {
+  const auto printed = [](const Tensor& x) {
+    std::ostringstream out;
+    out << x;
+    return out.str();
+  };
+  CHECK(printed(Tensor::from({1.f, 2.5f, -3.f}, {3})) == "[ 1.   2.5 -3. ]");
+  CHECK(printed(Tensor::from({1.f, 2.f, 3.f, 4.f}, {2, 2})) == "[[1. 2.]\n [3. 4.]]");
+  CHECK(printed(Tensor::zeros({2, 1, 2})) == "[[[0. 0.]]\n\n [[0. 0.]]]");
+  CHECK(printed(Tensor::full({}, 0.1)) == "0.1");
+  CHECK(printed(Tensor::from({0.1, 1.0 / 3}, {2})) == "[0.1        0.33333333] (float64 [2])");
+  CHECK(printed(Tensor::from({1.f, 1e10f}, {2})) == "[1.e+00 1.e+10]");
+  CHECK(printed(Tensor::from({1.5f, 1e-5f}, {2})) == "[1.5e+00 1.0e-05]");
+  CHECK(printed(Tensor::from({1.f, NAN, -INFINITY}, {3})) == "[  1.  nan -inf]");
+  CHECK(printed(Tensor::from({1, -20}, {2})) == "[  1 -20] (int32 [2])");
+  CHECK(printed(Tensor::zeros({2, 0})) == "[] (float32 [2, 0])");
+  CHECK(printed(Tensor()) == "undefined");
+  CHECK(printed(Tensor::arange(2000)) ==
+        "[0.000e+00 1.000e+00 2.000e+00 ... 1.997e+03 1.998e+03 1.999e+03] (float32 [2000])");
+  const std::string lines = printed(Tensor::arange(0, 50, 1, DType::int64));
+  CHECK(lines.starts_with("[ 0  1  2"));
+  CHECK(lines.find("\n 2") == std::string("[").size() + 24 * 3 - 1);
+}
+
+TEST_CASE("tensors are made from lists and ranges") {
+  CHECK(Tensor::from({1.f, 2.f}, {2}).dtype() == DType::float32);
+  CHECK(Tensor::from({1.0, 2.0}, {2}).dtype() == DType::float64);
+  CHECK(Tensor::ones({2}).values<float>() == std::vector<float>{1, 1});
+  CHECK(Tensor::arange(3).values<float>() == std::vector<float>{0, 1, 2});
+  CHECK(Tensor::arange(1, 0, -0.5).values<float>() == std::vector<float>{1, 0.5});
+  CHECK(Tensor::arange(0, 3, 1, DType::int64).values<std::int64_t>() ==
+        std::vector<std::int64_t>{0, 1, 2});
+  CHECK_THROWS_WITH(Tensor::arange(0, 1, 0), Contains("arange: from 0 to 1 by 0"));
+  CHECK(Tensor::linspace(0, 1, 5).values<float>() == std::vector<float>{0, 0.25, 0.5, 0.75, 1});
+  CHECK(Tensor::linspace(2, 3, 1).item() == 2);
+  CHECK(Tensor::eye(2).values<float>() == std::vector<float>{1, 0, 0, 1});
+  const Tensor x = Tensor::zeros({2, 3}, DType::float64);
+  for (const Tensor& y : {empty_like(x), zeros_like(x), ones_like(x), full_like(x, 3)})
+    CHECK(y.str() == x.str());
+  CHECK(full_like(x, 3).values<double>()[5] == 3);
+}
+
+TEST_CASE("an item of the first dimension is a view") {
+  const Tensor x = Tensor::arange(0, 12, 1).reshape({2, 2, 3});
+  CHECK(x[1].shape() == Shape{2, 3});
+  CHECK(x[1][0].values<float>() == std::vector<float>{6, 7, 8});
+  CHECK(x[-1][1][2].item() == 11);
+  x[0][1].fill(5);
+  CHECK(x.values<float>()[4] == 5);
+  const Tensor slice = x.slice_channels(1, 2);
+  CHECK(slice[1].shares_storage(x));
+  CHECK(slice[1].values<float>() == std::vector<float>{7, 8, 10, 11});
+  CHECK(slice[1][1].values<float>() == std::vector<float>{10, 11});
+  CHECK_THROWS_WITH(x[2], Contains("item 2 of [2, 2, 3]"));
+  CHECK_THROWS_WITH(Tensor::zeros({})[0], Contains("has no items"));
+  CHECK_THROWS_WITH(x.reshape({-1, -1}), Contains("more than one dimension is -1"));
 }

@@ -132,7 +132,7 @@ TEST_CASE("an epoch can be taken up in its middle") {
 TEST_CASE("the centre crop is whitened by TensorFlow's formula") {
   const data::Dataset set = data::synthetic(data::Split::test, {.size = 5});
   const std::vector<std::int64_t> indices{4, 0, 3};
-  const data::Batch batch = data::make_batch(set, indices, {.crop = 28}, 1, 0);
+  const data::Batch batch = data::make_batch(set, indices, {.crop = 28, .whiten = true}, 1, 0);
   CHECK(batch.x.shape() == Shape{3, 28, 28, 3});
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(distance(whitened(crop(set, indices[i], 28, 2, 2)), item(batch.x, std::int64_t(i))) <
@@ -147,13 +147,18 @@ TEST_CASE("the centre crop is whitened by TensorFlow's formula") {
   data::Dataset floats = small;
   floats.images = small.images.to(DType::float32);
   const std::vector<float> x =
-      data::make_batch(floats, std::vector<std::int64_t>{0}, {}, 0, 0).x.values<float>();
+      data::make_batch(floats, std::vector<std::int64_t>{0}, {.whiten = true}, 0, 0)
+          .x.values<float>();
   CHECK(x[0] == Approx(-1.593255));
   CHECK(x[1] == Approx(-1.3035723));
   CHECK(x[11] == Approx(1.593255));
   const std::vector<float> floor =
-      data::make_batch(small, std::vector<std::int64_t>{0}, {}, 0, 0).x.values<float>();
+      data::make_batch(small, std::vector<std::int64_t>{0}, {.whiten = true}, 0, 0)
+          .x.values<float>();
   CHECK(floor[0] == Approx((1 - 6.5) / 255 * std::sqrt(12.0)));
+  // Not asked for, it does not happen.
+  CHECK(data::make_batch(floats, std::vector<std::int64_t>{0}, {}, 0, 0).x.values<float>() ==
+        floats.images.values<float>());
 }
 
 TEST_CASE("random crops and flips are places of the image, drawn per image and epoch") {
@@ -250,6 +255,12 @@ TEST_CASE("batches refuse what cannot be") {
           usage),
       Contains("3 channels"));
 
+  for (const std::int64_t classes : {0, 9}) {
+    data::Dataset few = set;
+    few.classes = classes;
+    CHECK_THAT(message_of([&] { data::Batches(few, {}); }, usage),
+               Contains(text("[0, ", classes, ")")) && Contains("set Dataset::classes"));
+  }
   const auto batches = [&](const data::BatchOptions& options) {
     return message_of([&] { data::Batches(set, options); }, usage);
   };

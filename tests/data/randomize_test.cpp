@@ -412,3 +412,11 @@ TEST_CASE("corruptions never change: results are found by their configuration") 
     CHECK(hash(result.test) == test);
   }
 }
+
+TEST_CASE("one pixel cannot be permuted") {
+  const data::Dataset set = marked(4, 1, 1, 3);
+  CHECK_THROWS_WITH(data::shuffle_pixels(set, 1),
+                    Contains("shuffle_pixels") && Contains("one pixel"));
+  CHECK_THROWS_WITH(data::random_pixels(set, 1),
+                    Contains("random_pixels") && Contains("one pixel"));
+}

@@ -72,6 +72,7 @@ TEST_CASE("Everything that changes numbers changes the hash") {
   changed([](CellConfig& c) { c.random_crop = true; });
   changed([](CellConfig& c) { c.flip = true; });
   changed([](CellConfig& c) { c.rotation = 25; });
+  changed([](CellConfig& c) { c.whiten = false; });
   changed([](CellConfig& c) { c.dataset.held_out = 10; });
   changed([](CellConfig& c) { c.learning_rate = 0.02; });
   changed([](CellConfig& c) { c.learning_rate_decay = 0.9; });

@@ -47,7 +47,7 @@ void set_formula_weights(const Sequential& model_const) {
     for (double& value : values) value *= scale;
     named.tensor = Tensor::from(values, shape);
   }
-  import_state(model, state);
+  import_state(model, state, {.flatten = FlattenOrder::hwc});
 }
 
 struct Batch {
@@ -181,7 +181,7 @@ TEST_CASE("a model PyTorch wrote back gives equal outputs", "[.exchange]") {
     DYNAMIC_SECTION(one.name) {
       Sequential model = make_model(one.name);
       initialize(model, {.seed = 5, .dtype = DType::float64});
-      load_model(model, folder / (one.name + ".back.safetensors"));
+      load_model(model, folder / (one.name + ".back.safetensors"), {.flatten = FlattenOrder::hwc});
       set_training(model, false);
       const NoGrad guard;
       CHECK(model(batch(0, 8, DType::float64).x).values<double>() ==

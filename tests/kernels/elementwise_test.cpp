@@ -36,7 +36,17 @@ const std::vector<Function> functions{
     {UnaryOp::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); },
      [](double x) { return 1 / (2 + std::exp(-x) + std::exp(x)); }, -5, 5},
     {UnaryOp::tanh, [](double x) { return std::tanh(x); },
-     [](double x) { return 1 - std::tanh(x) * std::tanh(x); }, -2, 2}};
+     [](double x) { return 1 - std::tanh(x) * std::tanh(x); }, -2, 2},
+    {UnaryOp::sin, [](double x) { return std::sin(x); }, [](double x) { return std::cos(x); }, 0.2,
+     1.3},
+    {UnaryOp::cos, [](double x) { return std::cos(x); }, [](double x) { return -std::sin(x); }, 0.2,
+     1.3},
+    {UnaryOp::erf, [](double x) { return std::erf(x); },
+     [](double x) { return 2 / std::sqrt(std::acos(-1.0)) * std::exp(-x * x); }, -2, 2},
+    {UnaryOp::sign, [](double x) { return x > 0   ? 1.0
+                                          : x < 0 ? -1.0
+                                                  : 0.0; },
+     [](double) { return 0.0; }, -3, 3}};
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
@@ -115,7 +125,9 @@ TEMPLATE_TEST_CASE("binary functions broadcast over any dimensions", "", float, 
       {BinaryOp::multiply, std::multiplies<>()},
       {BinaryOp::divide, std::divides<>()},
       {BinaryOp::maximum, [](double a, double b) { return std::max(a, b); }},
-      {BinaryOp::minimum, [](double a, double b) { return std::min(a, b); }}};
+      {BinaryOp::minimum, [](double a, double b) { return std::min(a, b); }},
+      {BinaryOp::pow, [](double a, double b) { return std::pow(a, b); }},
+      {BinaryOp::left, [](double a, double) { return a; }}};
   const std::vector<std::array<std::int64_t, 6>> shapes{
       {1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1003}, {1, 1, 1, 3, 31, 33},  {2, 3, 2, 3, 2, 5},
       {1, 1, 4, 1, 7, 1}, {1, 1, 1, 0, 3, 5},    {1, 1, 1, 1, 300, 129}};
@@ -183,17 +195,83 @@ TEMPLATE_TEST_CASE("maximum and minimum keep NaN and give a on ties", "", float,
   });
 }
 
-TEMPLATE_TEST_CASE("equal gives 1 and 0", "", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("comparisons give 1 and 0, select chooses by them", "", float, double, bfloat16,
+                   std::uint8_t, std::int32_t, std::int64_t) {
   using T = TestType;
   BroadcastGeometry g;
-  g.shape[5] = 1003;
+  g.shape[4] = 17;
+  g.shape[5] = 59;
+  g.a_step[4] = 59;
   g.a_step[5] = g.b_step[5] = 1;
-  const auto a = integer_values<T>(1003, 1), b = integer_values<T>(1003, 2);
-  std::vector<double> expected;
-  for (std::size_t i = 0; i < a.size(); ++i) expected.push_back(a[i] == b[i]);
+  std::vector<T> a, b;  // few values, so that many are equal
+  for (int i = 0; i < 1003; ++i) a.push_back(static_cast<T>(static_cast<float>(i * 7 % 5)));
+  for (int i = 0; i < 59; ++i) b.push_back(static_cast<T>(static_cast<float>(i * 3 % 5)));
+  const std::vector<std::pair<CompareOp, std::function<bool(double, double)>>> ops{
+      {CompareOp::equal, std::equal_to<>()},
+      {CompareOp::not_equal, std::not_equal_to<>()},
+      {CompareOp::less, std::less<>()},
+      {CompareOp::less_equal, std::less_equal<>()}};
+  for (const auto& [op, f] : ops) {
+    std::vector<std::uint8_t> expected;
+    std::vector<double> chosen;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      expected.push_back(f(double(a[i]), double(b[i % 59])));
+      chosen.push_back(double(expected.back() ? a[i] : T(9)));
+    }
+    on_devices([&, op = op](auto& on) {
+      auto* const mask = on.template make<std::uint8_t>(1003);
+      T* const left = on.put(a);
+      compare(on.context, op, g, left, on.put(b), mask);
+      REQUIRE(on.result(mask) == expected);
+      select(on.context, 1003, mask, left, on.put(std::vector<T>(1003, T(9))), left);
+      REQUIRE(to_double(on.result(left)) == chosen);
+    });
+  }
+}
+
+TEMPLATE_TEST_CASE("integers wrap, and have no quotient", "", std::uint8_t, std::int32_t,
+                   std::int64_t) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  BroadcastGeometry g;
+  g.shape[5] = 3;
+  g.a_step[5] = g.b_step[5] = 1;
+  const std::vector<T> a{Limits::max(), Limits::min(), T(5)}, b{T(1), T(1), T(3)};
   on_devices([&](auto& on) {
-    T* const y = on.template make<T>(1003);
-    binary(on.context, BinaryOp::equal, g, on.put(a), on.put(b), y);
+    const auto apply = [&](BinaryOp op) {
+      T* const y = on.template make<T>(3);
+      binary(on.context, op, g, on.put(a), on.put(b), y);
+      return on.result(y);
+    };
+    REQUIRE(apply(BinaryOp::add) == std::vector<T>{Limits::min(), T(Limits::min() + 1), T(8)});
+    REQUIRE(apply(BinaryOp::subtract) == std::vector<T>{T(Limits::max() - 1), Limits::max(), T(2)});
+    REQUIRE(apply(BinaryOp::multiply) == std::vector<T>{Limits::max(), Limits::min(), T(15)});
+    REQUIRE(apply(BinaryOp::maximum) == std::vector<T>{Limits::max(), T(1), T(5)});
+    REQUIRE(apply(BinaryOp::left) == a);
+    REQUIRE_THROWS_WITH(apply(BinaryOp::divide), Contains("integers have no divide"));
+  });
+}
+
+TEST_CASE("double becomes bfloat16 in one rounding") {
+  // Just beside the middle of two neighbours, where float already sees the middle; and far numbers.
+  const double middle = 1 + 0x1p-8, odd = 1 + 3 * 0x1p-8;
+  const std::vector<double> x{middle,
+                              middle + 0x1p-40,
+                              middle - 0x1p-40,
+                              odd,
+                              odd + 0x1p-40,
+                              odd - 0x1p-40,
+                              -middle - 0x1p-40,
+                              1e300,
+                              -1e-300,
+                              0.1};
+  const std::vector<double> expected{
+      1,          1 + 0x1p-7,   1,           1 + 0x1p-6,
+      1 + 0x1p-6, 1 + 0x1p-7,   -1 - 0x1p-7, std::numeric_limits<double>::infinity(),
+      -0.0,       0.10009765625};
+  on_devices([&](auto& on) {
+    auto* const y = on.template make<bfloat16>(std::int64_t(x.size()));
+    convert(on.context, std::int64_t(x.size()), DType::float64, on.put(x), DType::bfloat16, y);
     REQUIRE(to_double(on.result(y)) == expected);
   });
 }

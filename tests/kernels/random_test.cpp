@@ -55,11 +55,31 @@ TEMPLATE_TEST_CASE("fill_uniform is words scaled, for every length", "", float, 
       fill_uniform(on.context, key, n, -2, 6, out);
       const std::vector<T> y = on.result(out);
       for (std::size_t i = 0; i < y.size(); ++i) {
-        const auto word = random_words(key, static_cast<std::uint32_t>(i / 4))[i % 4];
-        REQUIRE(y[i] == T(-2 + 8 * double(uniform_float(word))));
+        if constexpr (std::is_same_v<T, double>) {
+          const Words4 words = random_words(key, static_cast<std::uint32_t>(i / 2));
+          const std::size_t at = i % 2 * 2;
+          REQUIRE(y[i] == -2 + 8 * uniform_double(words[at], words[at + 1]));
+        } else {
+          const auto word = random_words(key, static_cast<std::uint32_t>(i / 4))[i % 4];
+          REQUIRE(y[i] == T(-2 + 8 * double(uniform_float(word))));
+        }
       }
     });
   }
+}
+
+TEST_CASE("uniform numbers stay below their upper end") {
+  // Between 1 and 1 + 2^-23 lies no float: half of the draws would round up.
+  on_devices([&](auto& on) {
+    float* const narrow = on.template make<float>(1000);
+    fill_uniform(on.context, {7}, 1000, 1, 1 + 0x1p-23, narrow);
+    for (const float y : on.result(narrow)) REQUIRE(y == 1);
+    double* const wide = on.template make<double>(1000);
+    fill_uniform(on.context, {7}, 1000, 1, 1 + 0x1p-52, wide);
+    for (const double y : on.result(wide)) REQUIRE(y == 1);
+    fill_uniform(on.context, {7}, 1000, 3, 3, wide);
+    for (const double y : on.result(wide)) REQUIRE(y == 3);
+  });
 }
 
 TEMPLATE_TEST_CASE("fill_normal has the moments of a normal distribution", "", float, double) {

@@ -102,6 +102,45 @@ TEMPLATE_TEST_CASE("reduce_rows sums pitched columns", "", float, double, bfloat
       }
 }
 
+TEMPLATE_TEST_CASE("cumulate sums up to each place, or from it on", "", float, double,
+                   std::int64_t) {
+  using T = TestType;
+  for (const ReduceGeometry& g : {ReduceGeometry{1, 1, 1}, {3, 100, 1}, {2, 37, 5}, {1, 0, 4}}) {
+    const std::int64_t n = g.outer * g.reduced * g.inner;
+    std::vector<T> x;
+    for (std::int64_t i = 0; i < n; ++i) x.push_back(T(i * 7 % 11 - 5));
+    for (const bool reverse : {false, true}) {
+      std::vector<T> expected(x.size());
+      for (std::int64_t o = 0; o < g.outer; ++o)
+        for (std::int64_t i = 0; i < g.inner; ++i)
+          for (std::int64_t k = 0; k < g.reduced; ++k)
+            for (std::int64_t j = 0; j < g.reduced; ++j)
+              if (reverse ? j >= k : j <= k)
+                expected[std::size_t((o * g.reduced + k) * g.inner + i)] +=
+                    x[std::size_t((o * g.reduced + j) * g.inner + i)];
+      on_devices([&](auto& on) {
+        T* const y = on.template make<T>(n);
+        cumulate(on.context, g, reverse, on.put(x), y);
+        REQUIRE(on.result(y) == expected);
+      });
+    }
+  }
+}
+
+TEST_CASE("reduce takes int64 exactly") {
+  const auto large = std::int64_t{1} << 60;
+  const std::vector<std::int64_t> x{large, 1, -5, -large, 2, 7};
+  on_devices([&](auto& on) {
+    auto* const y = on.template make<std::int64_t>(2);
+    reduce(on.context, ReduceOp::sum, {1, 3, 2}, on.put(x), y);
+    REQUIRE(on.result(y) == std::vector<std::int64_t>{large - 3, 8 - large});
+    reduce(on.context, ReduceOp::maximum, {2, 3, 1}, on.put(x), y);
+    REQUIRE(on.result(y) == std::vector<std::int64_t>{large, 7});
+    argmax_rows(on.context, 2, 3, on.put(x), y);
+    REQUIRE(on.result(y) == std::vector<std::int64_t>{0, 2});
+  });
+}
+
 TEMPLATE_TEST_CASE("argmax_rows takes the first of the largest, and NaN over all", "", float,
                    double, bfloat16) {
   using T = TestType;
@@ -109,14 +148,14 @@ TEMPLATE_TEST_CASE("argmax_rows takes the first of the largest, and NaN over all
     const std::int64_t rows = 133;
     const auto x = integer_values<T>(rows * columns, 1);
     const auto xd = to_double(x);
-    std::vector<std::int32_t> expected;
+    std::vector<std::int64_t> expected;
     for (std::int64_t row = 0; row < rows; ++row) {
       const auto begin = xd.begin() + row * columns;
       expected.push_back(
-          static_cast<std::int32_t>(std::max_element(begin, begin + columns) - begin));
+          static_cast<std::int64_t>(std::max_element(begin, begin + columns) - begin));
     }
     on_devices([&](auto& on) {
-      auto* const index = on.template make<std::int32_t>(rows);
+      auto* const index = on.template make<std::int64_t>(rows);
       argmax_rows(on.context, rows, columns, on.put(x), index);
       REQUIRE(on.result(index) == expected);
     });
@@ -126,9 +165,9 @@ TEMPLATE_TEST_CASE("argmax_rows takes the first of the largest, and NaN over all
       std::vector<T> x(100, T(1.0f));
       x[5] = T(7.0f);
       x[at] = x[60] = T(std::numeric_limits<float>::quiet_NaN());
-      auto* const index = on.template make<std::int32_t>(1);
+      auto* const index = on.template make<std::int64_t>(1);
       argmax_rows(on.context, 1, 100, on.put(x), index);
-      REQUIRE(on.result(index)[0] == std::int32_t(at));
+      REQUIRE(on.result(index)[0] == std::int64_t(at));
     }
   });
 }

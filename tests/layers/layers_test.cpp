@@ -7,6 +7,7 @@
 #include <shatter/core/autograd.h>
 #include <shatter/core/gradcheck.h>
 #include <shatter/core/random.h>
+#include <shatter/core/safetensors.h>
 
 #include "tests/support/catch.h"
 #include "tests/support/files.h"
@@ -48,6 +49,17 @@ struct Undescribed {
   BatchNorm2d norm{{.channels = 2}};
   Tensor operator()(const Tensor& x) const { return norm(x); }
   void visit(Visitor& v) { v.child("norm", norm); }
+};
+
+/// A user's residual block, whose convolutions a summary finds by running it.
+struct Block {
+  static constexpr const char* name = "Block";
+  Conv2d first{{.in = 4, .out = 4, .padding = same}}, second{{.in = 4, .out = 4, .padding = same}};
+  Tensor operator()(const Tensor& x) const { return relu(second(relu(first(x))) + x); }
+  void visit(Visitor& v) {
+    v.child("first", first);
+    v.child("second", second);
+  }
 };
 
 std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
@@ -275,6 +287,92 @@ TEST_CASE("models are saved and loaded by file") {
   }
 }
 
+TEST_CASE("PyTorch's count of batches is passed over") {
+  Sequential model(BatchNorm2d({.channels = 2}));
+  initialize(model);
+  auto state = export_state(model);
+  state.push_back({"0.num_batches_tracked", Tensor::full({}, 7, DType::int64)});
+  CHECK(import_state(model, state).complete());
+}
+
+TEST_CASE("a state may fit in part, and what was left out is told") {
+  Sequential model = small_model();
+  initialize(model, {.seed = 1});
+  const auto before = parameters(model)[1].values<float>();
+  auto state = export_state(model);
+  for (NamedTensor& named : state) named.tensor = Tensor::full(named.tensor.shape(), 9);
+  const std::string second = state[1].name, third = state[2].name;
+  state[1].name = "stranger";
+  state[2].tensor = Tensor::zeros({7});
+  const ImportReport report = import_state(model, state, {.strict = false});
+  CHECK_FALSE(report.complete());
+  REQUIRE(report.missing.size() == 1);
+  CHECK_THAT(report.missing[0], Contains(second));
+  REQUIRE(report.unexpected.size() == 1);
+  CHECK_THAT(report.unexpected[0], Contains("stranger"));
+  REQUIRE(report.mismatched.size() == 1);
+  CHECK_THAT(report.mismatched[0], Contains(third) && Contains("[7]"));
+  CHECK(parameters(model)[0].values<float>() == std::vector<float>(108, 9));
+  CHECK(parameters(model)[1].values<float>() == before);
+}
+
+TEST_CASE("Flatten orders an image's elements as asked") {
+  const Tensor x = image({2, 3, 4, 5});
+  const auto in = x.values<double>(), out = Flatten(FlattenOrder::chw)(x).values<double>();
+  for (std::size_t n = 0; n < 2; ++n) {
+    for (std::size_t pixel = 0; pixel < 12; ++pixel) {
+      for (std::size_t c = 0; c < 5; ++c) {
+        CHECK(out[n * 60 + c * 12 + pixel] == in[(n * 12 + pixel) * 5 + c]);
+      }
+    }
+  }
+  CHECK(Flatten()(x).values<double>() == in);
+  CHECK(Flatten({.order = FlattenOrder::chw})(image({2, 3})).shape() == Shape{2, 3});
+  const auto f = [](const auto& inputs) { return Flatten(FlattenOrder::chw)(inputs[0]); };
+  CHECK(gradcheck(f, {image({2, 2, 3, 2}).set_requires_grad()}));
+}
+
+TEST_CASE("weights of another order of Flatten are never used in silence") {
+  const TemporaryFolder folder;
+  const std::string said = folder / "said.safetensors", silent = folder / "silent.safetensors";
+  const auto make = [](FlattenOrder order) {
+    Sequential model(Flatten(order), Linear({.in = 12, .out = 2}));
+    initialize(model, {.seed = 3});
+    return model;
+  };
+  const Tensor x = random_normal({.seed = 1}, {3, 2, 2, 3});
+  Sequential hwc = make(FlattenOrder::hwc), chw = make(FlattenOrder::chw);
+  NamedTensors bare;  // as PyTorch writes it
+  for (const auto& [name, tensor] : export_state(chw)) bare.tensors[name] = tensor;
+  save_safetensors(silent, bare);
+
+  load_model(chw, silent);
+  CHECK(chw(x).values<float>() == make(FlattenOrder::chw)(x).values<float>());
+  load_model(hwc, silent);
+  CHECK_THROWS_WITH(hwc(x), Contains("FlattenOrder::chw") && Contains("[3, 2, 2, 3]") &&
+                                Contains("{.flatten = FlattenOrder::hwc}"));
+  // One pixel, one channel and vectors have one order.
+  for (const Shape& shape : {Shape{1, 1, 1, 12}, Shape{1, 4, 3, 1}, Shape{1, 12}}) {
+    CHECK(hwc(Tensor::zeros(shape)).shape() == Shape{1, 2});
+  }
+  // Saving does not settle what loading left open; saying it does, and so do new values.
+  save_model(hwc, said);
+  CHECK(load_safetensors(said).metadata.empty());
+  load_model(hwc, silent, {.flatten = FlattenOrder::hwc});
+  CHECK(hwc(x).shape() == Shape{3, 2});
+  save_model(hwc, said);
+  CHECK(load_safetensors(said).metadata.at("flatten") == "hwc");
+  load_model(hwc, said);
+  CHECK(hwc(x).shape() == Shape{3, 2});
+  load_model(chw, said);
+  CHECK_THROWS_WITH(chw(x), Contains("state of the order hwc"));
+  initialize(chw);
+  CHECK(chw(x).shape() == Shape{3, 2});
+
+  Sequential both(Flatten(FlattenOrder::chw), Flatten());
+  CHECK_THROWS_WITH(save_model(both, said), Contains("a file says one"));
+}
+
 TEST_CASE("the summary counts shapes, parameters and multiply-adds") {
   Sequential model(Conv2d({.in = 3, .out = 8, .padding = same}), relu, Flatten(),
                    Linear({.in = 128, .out = 10}));
@@ -284,6 +382,48 @@ TEST_CASE("the summary counts shapes, parameters and multiply-adds") {
   const std::string table = summary.str(757);
   CHECK_THAT(table, Contains("Conv2d 8, 3x3/1") && Contains("[2, 4, 4, 8]") &&
                         Contains("parameters 1,514") && Contains("2.0 (p/n, n = 757)"));
+}
+
+TEST_CASE("the summary counts the multiply-adds of a user's layers and names them") {
+  const auto product = [](const Tensor& x) { return matmul(flatten(x), Tensor::zeros({256, 3})); };
+  Sequential model(Block{}, Sequential(Block{}, relu), product);
+  const Summary summary = summarize(model, {2, 8, 8, 4});
+  const std::int64_t block = 2 * 64 * 9 * 4 * 4;
+  CHECK(summary.multiply_adds == 2 * block + 256 * 3);
+  CHECK(summary.rows[1].info.type == "Block");
+  CHECK(summary.rows[1].info.multiply_adds == 2 * block);
+  CHECK(Module([](const Tensor& x) { return matmul(x, x, false, true); })
+            .info({5, 2, 3})
+            .multiply_adds == 5 * 2 * 2 * 3);
+}
+
+TEST_CASE("an error says at which layer of the model") {
+  Sequential inner(relu, Linear({.in = 3, .out = 2}));
+  Sequential model(Flatten(), inner);
+  CHECK_THROWS_WITH(model(Tensor::zeros({1, 5})),
+                    Contains("layer 1.1: linear: ") && Contains("[1, 5]"));
+  CHECK_THROWS_WITH(summarize(model, {1, 5}), Contains("layer 1.1: Linear: input is [1, 5]"));
+  CHECK_THROWS_WITH(model[2], Contains("layer 2 of 2"));
+  CHECK_THROWS_AS(model[2], Error);
+  Sequential named;
+  named.add("stem", Branches(relu, Conv2d({.in = 3, .out = 2})));
+  CHECK_THROWS_WITH(named(Tensor::zeros({1, 3, 8, 8})),
+                    Contains("layer stem.1: ") && Contains("[n, c, h, w]?"));
+  const Conv2d alone({.in = 3, .out = 2});
+  CHECK_THROWS_WITH(alone(Tensor::zeros({1, 3, 8, 8})), Contains("[n, c, h, w]?"));
+  CHECK_THROWS_WITH(alone(Tensor::zeros({1, 4, 8, 8})), !Contains("[n, c, h, w]?"));
+}
+
+TEST_CASE("frozen parameters are kept from training") {
+  Sequential model(Linear({.in = 2, .out = 2}), Linear({.in = 2, .out = 2}));
+  initialize(model);
+  freeze(model[0]);
+  CHECK(names(trainable_parameters(model)) == std::vector<std::string>{"1.weight", "1.bias"});
+  backward(sum(model(Tensor::full({1, 2}, 1))));
+  CHECK_FALSE(parameters(model)[0].requires_grad());
+  CHECK(parameters(model)[2].grad().defined());
+  unfreeze(model);
+  CHECK(trainable_parameters(model).size() == 4);
 }
 
 TEST_CASE("layer options are checked") {
