@@ -1,4 +1,5 @@
-// The whole library but the experiments: tensors and their ops, gradients, layers, optimizers, data.
+// The whole library but the experiments: tensors and their ops, gradients, layers, optimizers,
+// data.
 #pragma once
 
 #include <shatter/core/autograd.h>
