@@ -38,6 +38,16 @@ inline void check_parameters(const char* op, const Tensor& x,
   }
 }
 
+/// Logits [n, classes] and a label for each row; what the labels are is not looked at.
+inline void check_labelled(const char* op, const Tensor& logits, const Tensor& labels) {
+  check_operands(op, {logits});
+  check(logits.rank() == 2 && labels.defined() && labels.dtype() == DType::int32 &&
+            labels.shape() == Shape{logits.dim(0)} && labels.device() == logits.device(),
+        op, ": logits ", logits.str(), " on ", logits.device().name(), " and labels ", labels.str(),
+        labels.defined() ? " on " + labels.device().name() : "",
+        "; expected [n, classes] and int32 [n] on one device");
+}
+
 /// `into` after checking that it can take a result of this shape, or a new tensor like `like`.
 inline Tensor result(const char* op, const Tensor& into, const Shape& shape, const Tensor& like) {
   if (!into) return Tensor::empty(shape, like.dtype(), like.device());

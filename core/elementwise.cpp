@@ -5,6 +5,7 @@
 #include <shatter/kernels/elementwise.h>
 
 #include <shatter/core/checks.h>
+#include <shatter/core/indexing.h>
 #include <shatter/core/ops.h>
 
 namespace shatter {
@@ -152,6 +153,15 @@ Tensor floating(const char* name, const Tensor& x) {
   return is_floating(x.dtype()) ? x : x.to(DType::float32);
 }
 
+/// op(x, s), or of `swapped` operands op(s, x), of integers; else what it is then: scale * x +
+/// shift.
+Tensor with_number(const char* name, BinaryOp op, const Tensor& x, Scalar s, bool swapped,
+                   double scale, double shift) {
+  if (!stays_integer(name, x, s)) return scaled(name, floating(name, x), scale, shift);
+  const auto [a, b] = promoted(name, x, s);
+  return swapped ? apply(op, b, a) : apply(op, a, b);
+}
+
 /// f'(x) by differentiable ops.
 Tensor derivative(UnaryOp op, const Tensor& x) {
   const auto steps = [&] {  // of a function made of straight lines
@@ -165,8 +175,8 @@ Tensor derivative(UnaryOp op, const Tensor& x) {
   };
   switch (op) {
     case UnaryOp::exp: return exp(x);
-    case UnaryOp::log: return divide(Tensor::full({}, 1, x.dtype(), x.device()), x);
-    case UnaryOp::sqrt: return divide(Tensor::full({}, 0.5, x.dtype(), x.device()), sqrt(x));
+    case UnaryOp::log: return 1 / x;
+    case UnaryOp::sqrt: return 0.5 / sqrt(x);
     case UnaryOp::square: return affine(x, 2, 0);
     case UnaryOp::abs:
     case UnaryOp::relu:
@@ -265,35 +275,16 @@ Tensor minimum(const Tensor& a, const Tensor& b) {
 }
 
 Tensor add(const Tensor& x, Scalar shift) {
-  if (stays_integer("add", x, shift)) {
-    const auto [a, b] = promoted("add", x, shift);
-    return apply(BinaryOp::add, a, b);
-  }
-  return scaled("add", floating("add", x), 1, shift.value);
+  return with_number("add", BinaryOp::add, x, shift, false, 1, shift.value);
 }
-
 Tensor subtract(const Tensor& x, Scalar shift) {
-  if (stays_integer("subtract", x, shift)) {
-    const auto [a, b] = promoted("subtract", x, shift);
-    return apply(BinaryOp::subtract, a, b);
-  }
-  return scaled("subtract", floating("subtract", x), 1, -shift.value);
+  return with_number("subtract", BinaryOp::subtract, x, shift, false, 1, -shift.value);
 }
-
 Tensor subtract(Scalar from, const Tensor& x) {
-  if (stays_integer("subtract", x, from)) {
-    const auto [a, b] = promoted("subtract", x, from);
-    return apply(BinaryOp::subtract, b, a);
-  }
-  return scaled("subtract", floating("subtract", x), -1, from.value);
+  return with_number("subtract", BinaryOp::subtract, x, from, true, -1, from.value);
 }
-
 Tensor multiply(const Tensor& x, Scalar scale) {
-  if (stays_integer("multiply", x, scale)) {
-    const auto [a, b] = promoted("multiply", x, scale);
-    return apply(BinaryOp::multiply, a, b);
-  }
-  return scaled("multiply", floating("multiply", x), scale.value, 0);
+  return with_number("multiply", BinaryOp::multiply, x, scale, false, scale.value, 0);
 }
 
 Tensor divide(const Tensor& x, Scalar divisor) {
@@ -404,6 +395,20 @@ Tensor logical_or(const Tensor& a, const Tensor& b) {
 }
 Tensor logical_not(const Tensor& x) {
   return equal(x, 0);
+}
+
+Tensor broadcast_to(const Tensor& x_any, const Shape& shape) {
+  check(x_any.defined(), "broadcast_to: the operand is undefined");
+  if (x_any.shape() == shape) return x_any;
+  const Tensor x = x_any.packed();
+  check(broadcast(x.shape(), shape) == shape, "broadcast_to: ", x.shape(), " does not become ",
+        shape);
+  return record(
+      "broadcast_to", expanded(x, shape), {x},
+      [from = x.shape()](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{sum_to(dy, from)};
+      },
+      Order::second);
 }
 
 Tensor where(const Tensor& mask, const Tensor& a_any, const Tensor& b_any) {

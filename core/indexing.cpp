@@ -264,20 +264,12 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int axis) {
   return pieces;
 }
 
-Tensor transpose(const Tensor& x_any, int a, int b) {
-  check_defined("transpose", x_any);
-  const Tensor x = x_any.packed();
-  a = x.shape().axis(a);
-  b = x.shape().axis(b);
-  const Tensor y =
-      Tensor::empty(x.shape().with(a, x.dim(b)).with(b, x.dim(a)), x.dtype(), x.device());
-  Place from(x.shape());
-  std::swap(from.steps[std::size_t(a)], from.steps[std::size_t(b)]);
-  copy_block(y.shape(), x, from, y, Place(y.shape()));
-  return record(
-      "transpose", y, {x},
-      [a, b](const Tensor& dy, const Needed&) { return std::vector<Tensor>{transpose(dy, a, b)}; },
-      Order::second);
+Tensor transpose(const Tensor& x, int a, int b) {
+  check_defined("transpose", x);
+  std::vector<int> order(std::size_t(x.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[std::size_t(x.shape().axis(a))], order[std::size_t(x.shape().axis(b))]);
+  return permute(x, order);
 }
 
 Tensor unsqueeze(const Tensor& x, int axis) {
@@ -295,27 +287,6 @@ Tensor squeeze(const Tensor& x, int axis) {
   std::vector<std::int64_t> dims(x.shape().dims().begin(), x.shape().dims().end());
   dims.erase(dims.begin() + axis);
   return x.reshape(Shape(dims));
-}
-
-Tensor broadcast_to(const Tensor& x_any, const Shape& shape) {
-  check_defined("broadcast_to", x_any);
-  if (x_any.shape() == shape) return x_any;
-  const Tensor x = x_any.packed();
-  check(broadcast(x.shape(), shape) == shape, "broadcast_to: ", x.shape(), " does not become ",
-        shape);
-  const Place own(x.shape());
-  Place from(shape);
-  for (int i = 1; i <= shape.rank(); ++i)
-    from.steps[std::size_t(shape.rank() - i)] =
-        i <= x.rank() && x.dim(-i) != 1 ? own.steps[std::size_t(x.rank() - i)] : 0;
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  copy_block(shape, x, from, y, Place(shape));
-  return record(
-      "broadcast_to", y, {x},
-      [from = x.shape()](const Tensor& dy, const Needed&) {
-        return std::vector<Tensor>{sum_to(dy, from)};
-      },
-      Order::second);
 }
 
 Tensor argsort(const Tensor& x, int axis, bool descending) {

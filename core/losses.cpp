@@ -17,12 +17,8 @@ void check_pair(const char* op, const Tensor& x, const Tensor& y) {
 }
 
 void check_classes(const char* op, const Tensor& logits, const Tensor& labels) {
-  ops::check_operands(op, {logits});
-  check(logits.rank() == 2 && logits.numel() > 0 && labels.defined() &&
-            labels.dtype() == DType::int32 && labels.shape() == Shape{logits.dim(0)} &&
-            labels.device() == logits.device(),
-        op, ": logits ", logits.str(), " and labels ", labels.str(),
-        "; expected [n, classes] and int32 [n] on one device");
+  ops::check_labelled(op, logits, labels);
+  check(logits.numel() > 0, op, ": logits ", logits.str(), " have no elements");
 }
 
 Tensor like(const Tensor& x, const std::vector<double>& values, const Shape& shape) {

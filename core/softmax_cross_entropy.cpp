@@ -2,10 +2,9 @@
 #include <shatter/kernels/softmax_cross_entropy.h>
 
 #include <algorithm>
-#include <numeric>
-#include <utility>
 
 #include <shatter/core/checks.h>
+#include <shatter/core/indexing.h>
 #include <shatter/core/ops.h>
 
 namespace shatter {
@@ -38,12 +37,7 @@ Tensor rowwise(const char* name, const Tensor& x_any, Forward forward, Backward 
 }
 
 void check_labels(const char* op, const Tensor& logits, const Tensor& labels) {
-  ops::check_operands(op, {logits});
-  check(logits.rank() == 2 && labels.defined() && labels.dtype() == DType::int32 &&
-            labels.shape() == Shape{logits.dim(0)} && labels.device() == logits.device(),
-        op, ": logits ", logits.str(), " on ", logits.device().name(), " and labels ", labels.str(),
-        labels.defined() ? " on " + labels.device().name() : "",
-        "; expected [n, classes] and int32 [n] on one device");
+  ops::check_labelled(op, logits, labels);
   // On a CUDA device a label outside makes its loss NaN: looking here would wait for the device.
   if (!labels.device().is_cpu()) return;
   const std::vector<std::int32_t> values = labels.values<std::int32_t>();
@@ -73,18 +67,10 @@ bool last(const char* op, const Tensor& x, int axis) {
   return axis == -1 || x.shape().axis(axis) == x.rank() - 1;
 }
 
-/// x with a dimension and the last one exchanged.
-Tensor swapped(const Tensor& x, int axis) {
-  std::vector<int> order(std::size_t(x.rank()));
-  std::iota(order.begin(), order.end(), 0);
-  std::swap(order[std::size_t(x.shape().axis(axis))], order.back());
-  return permute(x, order);
-}
-
 }  // namespace
 
 Tensor softmax(const Tensor& x, int axis) {
-  if (!last("softmax", x, axis)) return swapped(softmax(swapped(x, axis)), axis);
+  if (!last("softmax", x, axis)) return transpose(softmax(transpose(x, axis, -1)), axis, -1);
   return rowwise(
       "softmax", x, [](auto& context, auto... a) { kernels::softmax_forward(context, a...); },
       [](auto& context, auto... a) { kernels::softmax_backward(context, a...); },
@@ -95,7 +81,8 @@ Tensor softmax(const Tensor& x, int axis) {
 }
 
 Tensor log_softmax(const Tensor& x, int axis) {
-  if (!last("log_softmax", x, axis)) return swapped(log_softmax(swapped(x, axis)), axis);
+  if (!last("log_softmax", x, axis))
+    return transpose(log_softmax(transpose(x, axis, -1)), axis, -1);
   return rowwise(
       "log_softmax", x,
       [](auto& context, auto... a) { kernels::log_softmax_forward(context, a...); },
