@@ -12,22 +12,31 @@
 
 namespace shatter {
 
-Storage::Storage(Device device, std::size_t bytes) : device_(device), bytes_(bytes) {
-  on(device, [&]<class Context>(Context& context) {
+void Storage::allocate() {
+  if (allocated_) return;
+  on(device_, [&]<class Context>(Context& context) {
     if constexpr (std::is_same_v<Context, CpuContext>) {
-      data_ = static_cast<std::byte*>(cpu_allocate(bytes));
+      data_ = static_cast<std::byte*>(cpu_allocate(bytes_));
     } else {
       allocator_ = context.allocator();
-      data_ = static_cast<std::byte*>(context.allocate(bytes));
+      data_ = static_cast<std::byte*>(context.allocate(bytes_));
     }
   });
+  allocated_ = true;
 }
 
 Storage::~Storage() {
+  if (!allocated_) return;
   if (allocator_)
     allocator_->free(data_, bytes_);
   else
     cpu_free(data_, bytes_);
+}
+
+void Storage::fail_unset() {
+  fail(ErrorKind::usage,
+       "use of a tensor that has no elements yet; a model's parameters get theirs from "
+       "initialize(model) or load_model()");
 }
 
 namespace {
@@ -84,6 +93,12 @@ void copy_across(const Tensor& from, const Tensor& to) {
 }  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  const Tensor x = unset(shape, dtype, device);
+  x.impl_->storage->allocate();
+  return x;
+}
+
+Tensor Tensor::unset(const Shape& shape, DType dtype, Device device) {
   auto impl = std::make_shared<Impl>();
   impl->storage = std::make_shared<Storage>(device, std::size_t(shape.numel()) * size_of(dtype));
   impl->shape = shape;
@@ -187,6 +202,7 @@ Tensor Tensor::detach() const {
 
 Tensor Tensor::to(Device device) const {
   if (device == this->device()) return *this;
+  if (!is_set()) return unset(shape(), dtype(), device);
   Tensor moved = empty(shape(), dtype(), device);
   moved.copy_from(*this);
   return record(
@@ -301,9 +317,15 @@ Tensor Tensor::reinterpret(DType dtype) const {
   return y;
 }
 
+void Tensor::overwrite() const {
+  // Part of a tensor without elements stays without: the rest of it would be anything.
+  if (bytes() == impl().storage->bytes()) impl().storage->allocate();
+  note_overwritten();
+}
+
 void Tensor::copy_from(const Tensor& source) const {
   check(source.shape() == shape(), "copy_from: source ", source.shape(), ", destination ", shape());
-  note_overwritten();
+  overwrite();
   if (source.device() != device()) {
     // Through the CPU between two CUDA devices; types are converted where the source is.
     if (source.device().is_cuda() && device().is_cuda())
@@ -336,7 +358,7 @@ void Tensor::fill(double value) const {
       check(whole >= low && whole < end, "fill: ", value, " is no ", name_of(dtype()));
     }
   });
-  note_overwritten();
+  overwrite();
   if (!is_packed()) {
     copy_elements(full(shape(), value, dtype(), device()), *this);
     return;

@@ -22,12 +22,20 @@ class CachingAllocator;
 /// of the thread's context, which it may outlive.
 class Storage {
  public:
-  Storage(Device device, std::size_t bytes);
+  /// Without memory until allocate().
+  Storage(Device device, std::size_t bytes) : device_(device), bytes_(bytes) {}
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
-  std::byte* data() const { return data_; }
+  /// Does nothing the second time.
+  void allocate();
+  bool is_allocated() const { return allocated_; }
+  /// Throws before allocate().
+  std::byte* data() const {
+    if (!allocated_) fail_unset();
+    return data_;
+  }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
@@ -37,11 +45,13 @@ class Storage {
   void note_overwritten() { version_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
+  [[noreturn]] static void fail_unset();
   Device device_;
   std::size_t bytes_;
+  bool allocated_ = false;
   std::atomic<std::uint64_t> version_{0};
-  std::shared_ptr<CachingAllocator> allocator_;  // of the CUDA context that was asked
-  std::byte* data_;
+  std::shared_ptr<CachingAllocator> allocator_{};  // of the CUDA context that was asked
+  std::byte* data_ = nullptr;
 };
 
 /// A handle: copies share elements and gradient. Row-major and dense, but for one freedom: the
@@ -53,6 +63,9 @@ class Tensor {
   Tensor() = default;
 
   static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = {});
+  /// Elements still to come, by fill(), copy_from() or rebind(): using them before throws. What a
+  /// parameter is before initialize() or load_model().
+  static Tensor unset(const Shape& shape, DType dtype = DType::float32, Device device = {});
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = {});
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
                      Device device = {});
@@ -81,6 +94,8 @@ class Tensor {
   }
 
   bool defined() const { return impl_ != nullptr; }
+  /// Whether there are elements: see unset().
+  bool is_set() const { return impl().storage->is_allocated(); }
   explicit operator bool() const { return defined(); }
   const Shape& shape() const { return impl().shape; }
   std::int64_t dim(int i) const { return shape()[i]; }
@@ -187,6 +202,8 @@ class Tensor {
     return *impl_;
   }
   void check_dtype(DType dtype) const;
+  /// Notes that all elements are about to be overwritten, which sets an unset tensor.
+  void overwrite() const;
   /// The same memory seen otherwise, without gradient history.
   Tensor view(const Shape& shape, std::int64_t pitch, std::int64_t offset) const;
 

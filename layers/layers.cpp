@@ -63,8 +63,8 @@ auto at_layer(const std::string& name, const Run& run) {
 }  // namespace
 
 Conv2d::Conv2d(const Options& o)
-    : options(checked(o)), weight(Tensor::zeros({o.out, o.kernel, o.kernel, o.in})) {
-  if (o.bias) bias = Tensor::zeros({o.out});
+    : options(checked(o)), weight(parameter({o.out, o.kernel, o.kernel, o.in})) {
+  if (o.bias) bias = parameter({o.out});
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Tensor& into) const {
@@ -92,8 +92,8 @@ BatchNorm2d::BatchNorm2d(const Options& o)
     : options(checked(o)),
       running_mean(Tensor::zeros({o.channels})),
       running_variance(Tensor::full({o.channels}, 1)) {
-  if (o.scale) weight = Tensor::full({o.channels}, 1);
-  if (o.shift) bias = Tensor::zeros({o.channels});
+  if (o.scale) weight = parameter({o.channels});
+  if (o.shift) bias = parameter({o.channels});
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x, const Tensor& into) const {
@@ -118,8 +118,8 @@ LayerInfo BatchNorm2d::info(const Shape& input) const {
   return {options.relu ? "BatchNorm2d + ReLU" : "BatchNorm2d", input};
 }
 
-Linear::Linear(const Options& o) : options(checked(o)), weight(Tensor::zeros({o.out, o.in})) {
-  if (o.bias) bias = Tensor::zeros({o.out});
+Linear::Linear(const Options& o) : options(checked(o)), weight(parameter({o.out, o.in})) {
+  if (o.bias) bias = parameter({o.out});
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
@@ -206,8 +206,8 @@ Sequential& Sequential::add(std::string name, Module layer) {
 
 LayerNorm::LayerNorm(const Options& o) : options(o) {
   check(o.features > 0, "LayerNorm: features is ", o.features);
-  weight = Tensor::full({o.features}, 1);
-  bias = Tensor::zeros({o.features});
+  weight = parameter({o.features});
+  bias = parameter({o.features});
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) const {
@@ -230,8 +230,8 @@ LayerInfo LayerNorm::info(const Shape& input) const {
 GroupNorm::GroupNorm(const Options& o) : options(o) {
   check(o.groups > 0 && o.channels > 0 && o.channels % o.groups == 0, "GroupNorm: ", o.channels,
         " channels in ", o.groups, " groups");
-  weight = Tensor::full({o.channels}, 1);
-  bias = Tensor::zeros({o.channels});
+  weight = parameter({o.channels});
+  bias = parameter({o.channels});
 }
 
 Tensor GroupNorm::operator()(const Tensor& x) const {
@@ -257,7 +257,7 @@ LayerInfo GroupNorm::info(const Shape& input) const {
 Embedding::Embedding(const Options& o) : options(o) {
   check(o.count > 0 && o.size > 0, "Embedding: count ", o.count, ", size ", o.size,
         "; both must be positive");
-  weight = Tensor::zeros({o.count, o.size});
+  weight = parameter({o.count, o.size});
 }
 
 Tensor Embedding::operator()(const Tensor& x) const {

@@ -67,6 +67,7 @@ class Linear {
     Initializer bias_init = init::zeros();
   };
   explicit Linear(const Options& options);
+  Linear(std::int64_t in, std::int64_t out) : Linear(Options{.in = in, .out = out}) {}
   Tensor operator()(const Tensor& x) const;
   void visit(Visitor& visitor);
   LayerInfo info(const Shape& input) const;

@@ -67,6 +67,10 @@ class Starter final : public Visitor {
   InitializeOptions options_;
 };
 
+bool same_elements(const Tensor& a, const Tensor& b) {
+  return a.shares_storage(b) && a.offset() == b.offset() && a.shape() == b.shape();
+}
+
 /// Replaces handles, where rebind() would change those of the original too.
 class Separator final : public Visitor {
  public:
@@ -75,15 +79,21 @@ class Separator final : public Visitor {
 
  private:
   void own(Tensor& tensor) {
-    Tensor& copy = copies_[tensor.raw()];
-    if (!copy || copy.shape() != tensor.shape()) {
-      copy = tensor.detach().clone();
-      if (tensor.requires_grad()) copy.set_requires_grad();
-      copies_[copy.raw()] = copy;  // a layer visited twice has its copy already
+    for (const auto& [original, copy] : copies_) {
+      if (same_elements(tensor, copy)) return;  // a layer visited twice has its copy already
+      if (same_elements(tensor, original)) {
+        tensor = copy;
+        return;
+      }
     }
+    const Tensor copy = tensor.is_set()
+                            ? tensor.detach().clone()
+                            : Tensor::unset(tensor.shape(), tensor.dtype(), tensor.device());
+    if (tensor.requires_grad()) copy.set_requires_grad();
+    copies_.emplace_back(tensor, copy);
     tensor = copy;
   }
-  std::map<const std::byte*, Tensor> copies_;
+  std::vector<std::pair<Tensor, Tensor>> copies_;
 };
 
 class ModeSetter final : public Visitor {
@@ -120,6 +130,25 @@ class NotTraining {
 
  private:
   std::vector<std::pair<Mode*, bool>> modes_;
+};
+
+/// Zeros for the parameters that have no elements, while this lives.
+class BorrowedZeros final : public Visitor {
+ public:
+  explicit BorrowedZeros(ModelRef model) { model.visit(*this); }
+  ~BorrowedZeros() override {
+    for (const Tensor& x : borrowers_) x.rebind(Tensor::unset(x.shape(), x.dtype(), x.device()));
+  }
+  BorrowedZeros(const BorrowedZeros&) = delete;
+  BorrowedZeros& operator=(const BorrowedZeros&) = delete;
+  void parameter(const std::string&, Tensor& x, const Initializer&) override {
+    if (x.is_set()) return;
+    x.rebind(zeros_like(x));
+    borrowers_.push_back(x);
+  }
+
+ private:
+  std::vector<Tensor> borrowers_;
 };
 
 LayerInfo probe_with(const std::function<Tensor(const Tensor&)>& forward, const Tensor& x) {
@@ -197,6 +226,7 @@ LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape
 LayerInfo probe(const std::function<Tensor(const Tensor&)>& forward, const Shape& input,
                 ModelRef layer) {
   const NotTraining guard(layer);
+  const BorrowedZeros zeros(layer);
   const std::vector<NamedTensor> state = named_state(layer);
   if (state.empty()) return probe(forward, input);
   const Tensor& like = state.front().tensor;

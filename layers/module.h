@@ -229,6 +229,12 @@ struct NamedTensor {
   Tensor tensor;
 };
 
+/// A layer's parameter as its constructor makes it: it requires a gradient, and has no elements
+/// until initialize() or load_model() gives them; a model computed before throws.
+inline Tensor parameter(const Shape& shape) {
+  return Tensor::unset(shape).set_requires_grad();
+}
+
 /// In the order of visiting; the tensors are the model's own.
 std::vector<NamedTensor> named_parameters(ModelRef model);
 std::vector<Tensor> parameters(ModelRef model);

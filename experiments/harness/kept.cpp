@@ -66,6 +66,15 @@ json compact_result(const fs::path& folder) {
   return compact;
 }
 
+json compact_run(const fs::path& folder) {
+  json compact = compact_result(folder);
+  if (!is_measurement(compact)) return compact;
+  json& result = compact.at("result");
+  if (result.contains("curves")) compact["curve"] = result["curves"];
+  result.erase("curves");
+  return compact;
+}
+
 FinishedCell finished_cell(const json& compact, const std::string& where) {
   if (!compact.is_object() || !compact.contains("config") || !compact.contains("result")) {
     fail(ErrorKind::data, where, ": not a kept result");
@@ -75,11 +84,13 @@ FinishedCell finished_cell(const json& compact, const std::string& where) {
                     .seconds = compact.value("seconds", 0.0),
                     .commit = {},
                     .device = {},
-                    .provenance = {}};
+                    .provenance = {},
+                    .executable = {}};
   const json environment = compact.value("environment", json::object());
   cell.commit = environment.value("commit", "unknown");
   cell.device = environment.value("device", "unknown");
   cell.provenance = environment.value("provenance", "");
+  cell.executable = environment.value("executable", "unknown");
   cell.threads = environment.value("threads", 0);
   const json curve = compact.value("curve", json::object());
   for (const auto& [name, column] : curve.items()) {
@@ -117,12 +128,17 @@ std::vector<std::pair<fs::path, json>> kept_files(const fs::path& folder) {
     fail(ErrorKind::data, folder.string(), ": no such folder of kept results");
   }
   std::vector<fs::path> paths;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() == ".json") paths.push_back(entry.path());
+  for (auto entry = fs::recursive_directory_iterator(folder), end = decltype(entry)(); entry != end;
+       ++entry) {
+    const bool run = fs::exists(entry->path() / "config.json");
+    if (run) entry.disable_recursion_pending();
+    if (run ? fs::exists(entry->path() / "result.json") : entry->path().extension() == ".json")
+      paths.push_back(entry->path());
   }
   std::sort(paths.begin(), paths.end());
   std::vector<std::pair<fs::path, json>> files;
-  for (const fs::path& path : paths) files.emplace_back(path, read_json(path));
+  for (const fs::path& path : paths)
+    files.emplace_back(path, fs::is_directory(path) ? compact_run(path) : read_json(path));
   return files;
 }
 

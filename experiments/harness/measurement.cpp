@@ -62,9 +62,8 @@ void set_parameter(Selected& selected, const std::string& option, const std::str
 
 Selected select(const MeasurementProgram& program, const Options& options, Progress& progress) {
   Selected selected;
-  std::string names;
+  matching(program.info.row_names, options.rows);
   for (const MeasurementRow& row : program.rows) {
-    names += "\n  " + row.name;
     if (!matches(row.name, options.rows)) continue;
     if (options.quick && row.quick.is_null()) {
       progress.say(row.name + ": no quick version, left out");
@@ -73,8 +72,8 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
     selected.rows.push_back(row);
     selected.parameters.push_back(options.quick ? row.quick : row.full);
   }
-  check(!selected.rows.empty(), "--rows ", options.rows, " matches none of:", names,
-        options.quick ? "\nthat has a quick version" : "");
+  check(!selected.rows.empty(), "--rows ", options.rows,
+        ": none of these rows has a quick version");
   const auto number = [&](const char* option, const char* key, const auto& value) {
     if (value) set_parameter(selected, option, key, json(*value).dump());
   };
@@ -207,10 +206,12 @@ std::vector<MeasurementOutcome> run_all(const std::vector<PlannedMeasurement>& p
     outcomes[i] = run_measurement(plan[i], settings);
     const MeasurementOutcome& outcome = outcomes[i];
     if (outcome.status == Status::interrupted) continue;
-    settings.progress->end(plan[i].label,
-                           plan[i].label + ": " +
-                               (outcome.finished ? describe(plan[i], *outcome.finished)
-                                                 : "failed: " + outcome.message));
+    settings.progress->end(
+        plan[i].label,
+        plan[i].label + ": " +
+            (outcome.stored ? stored_text(outcome.finished->origin.executable) : std::string()) +
+            (outcome.finished ? describe(plan[i], *outcome.finished)
+                              : "failed: " + outcome.message));
     if (outcome.status == Status::failed && fail_fast) break;
   }
   return outcomes;
@@ -304,6 +305,11 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
   MeasurementTable table{
       .title = program.title, .rows = reports(selected, plan, outcomes), .footer = {}};
   table.footer = footer(table.rows, {command});
+  std::vector<Origin> origins;
+  for (const MeasurementReport& row : table.rows) {
+    for (const FinishedMeasurement& finished : row.runs) origins.push_back(finished.origin);
+  }
+  for (const std::string& line : other_builds(origins)) table.footer.push_back(line);
   const auto text = [&](Format format) { return render(table, format); };
   std::cout << text(options.format) << std::flush;
   write_reports(options, program.info.name, text);
@@ -323,7 +329,9 @@ void require_positive(const json& parameters, std::initializer_list<const char*>
   }
 }
 
-int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv) {
+int run_measurements(const MeasurementProgram& given, int argc, const char* const* argv) {
+  MeasurementProgram program = given;
+  for (const MeasurementRow& row : program.rows) program.info.row_names.push_back(row.name);
   return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
     return run(program, options, command);
   });

@@ -109,11 +109,11 @@ bool compute(const PlannedMeasurement& planned, const RunSettings& settings, Run
 
 MeasurementOutcome run(const PlannedMeasurement& planned, const RunSettings& settings) {
   using Status = MeasurementOutcome::Status;
-  const auto done = [](FinishedMeasurement finished) {
+  const auto done = [](FinishedMeasurement finished, bool stored) {
     return MeasurementOutcome{
-        .status = Status::done, .finished = std::move(finished), .message = {}};
+        .status = Status::done, .finished = std::move(finished), .stored = stored, .message = {}};
   };
-  if (auto kept = find_kept(planned.config, settings)) return done(std::move(*kept));
+  if (auto kept = find_kept(planned.config, settings)) return done(std::move(*kept), true);
   const fs::path path = settings.runs / folder_name(planned.config);
   if (!settings.resume || !fs::exists(path / "result.json")) {
     refuse_what_does_not_fit(planned, settings);
@@ -123,13 +123,14 @@ MeasurementOutcome run(const PlannedMeasurement& planned, const RunSettings& set
   auto folder = open_folder(planned, settings);
   if (!folder) return interrupted;
   if (!settings.resume) folder->start_over();
-  if (!folder->has_result() && !compute(planned, settings, *folder)) return interrupted;
-  const json compact = compact_measurement(path);
+  const bool stored = folder->has_result();
+  if (!stored && !compute(planned, settings, *folder)) return interrupted;
+  const json compact = compact_run(path);
   if (!settings.keep.empty()) {
     fs::create_directories(settings.keep);
     write_file_atomically(kept_path(settings, planned.config), compact.dump() + "\n");
   }
-  return done(finished_measurement(compact, path.string()));
+  return done(finished_measurement(compact, path.string()), stored);
 }
 
 }  // namespace

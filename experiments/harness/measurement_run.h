@@ -35,6 +35,7 @@ struct MeasurementOutcome {
   enum class Status { done, interrupted, failed };
   Status status = Status::failed;
   std::optional<FinishedMeasurement> finished;
+  bool stored = false;                     ///< computed before, found in its folder or kept
   ErrorKind kind = ErrorKind::unexpected;  ///< when failed
   std::string message;
 };

@@ -217,19 +217,12 @@ FinishedMeasurement finished_measurement(const json& compact, const std::string&
                   .data = run.config.at("data").is_null()
                               ? "none"
                               : run.config.at("data").at("name").get<std::string>(),
-                  .provenance = environment.value("provenance", "")};
+                  .provenance = environment.value("provenance", ""),
+                  .executable = environment.value("executable", "unknown")};
   } catch (const json::exception& error) {
     fail(ErrorKind::data, where, ": not a measurement's result: ", error.what());
   }
   return run;
-}
-
-json compact_measurement(const std::filesystem::path& run_folder) {
-  json compact = compact_result(run_folder);
-  json& result = compact.at("result");
-  if (result.contains("curves")) compact["curve"] = result["curves"];
-  result.erase("curves");
-  return compact;
 }
 
 std::vector<std::string> changes(const MeasurementRow& row, const json& parameters) {

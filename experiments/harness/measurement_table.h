@@ -17,10 +17,8 @@ struct FinishedMeasurement {
   double seconds = 0;
   Origin origin;
 };
-/// Throws (data) naming `where` for what compact_measurement did not make.
+/// Throws (data) naming `where` for what compact_run did not make.
 FinishedMeasurement finished_measurement(const nlohmann::json& compact, const std::string& where);
-/// {config, environment, sessions, seconds, result: {status, numbers}, curve}.
-nlohmann::json compact_measurement(const std::filesystem::path& run_folder);
 
 /// How parameters and data fall short of the row's full size: "" or some of "quick", "reduced" (a
 /// size is smaller), "changed" (other parameters differ) and "synthetic" joined by ", ".

@@ -11,6 +11,7 @@
 #include <shatter/experiments/harness/exit_code.h>
 #include <shatter/experiments/harness/text_table.h>
 #include <shatter/experiments/harness/version.h>
+#include <shatter/kernels/error.h>
 
 namespace shatter::experiments {
 namespace {
@@ -237,6 +238,24 @@ std::string unknown(const CLI::App& app, const std::string& word) {
   return "unknown option " + name + (guess.empty() ? "" : "; did you mean " + guess + "?");
 }
 
+/// The distance of Damerau and Levenshtein (optimal string alignment).
+std::size_t edits(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] =
+          std::min({d[i - 1][j - 1] + (a[i - 1] != b[j - 1]), d[i - 1][j] + 1, d[i][j - 1] + 1});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
 }  // namespace
 
 ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::string>& arguments) {
@@ -250,8 +269,13 @@ ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::s
   parser.add_where();
   parser.add_how();
   parser.add_output();
-  std::string footer = "\nExamples:";
-  for (const std::string& example : program.examples) footer += "\n  " + example;
+  std::string footer;
+  const auto list = [&footer](const char* title, const std::vector<std::string>& lines) {
+    if (!lines.empty()) footer += text("\n", title, ":");
+    for (const std::string& line : lines) footer += "\n  " + line;
+  };
+  list("Rows", program.row_names);
+  list("Examples", program.examples);
   app.footer(footer);
 
   const auto refuse = [&](const std::string& why) {
@@ -290,23 +314,27 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
   std::string best;
   std::size_t fewest = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    std::vector<std::size_t> row(candidate.size() + 1);
-    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (std::size_t i = 0; i < word.size(); ++i) {  // Levenshtein's distance, row by row
-      std::size_t diagonal = row[0];
-      row[0] = i + 1;
-      for (std::size_t j = 0; j < candidate.size(); ++j) {
-        const std::size_t change = diagonal + (word[i] != candidate[j]);
-        diagonal = row[j + 1];
-        row[j + 1] = std::min({change, row[j] + 1, diagonal + 1});
-      }
-    }
-    if (row.back() < fewest) {
-      fewest = row.back();
+    if (const std::size_t count = edits(word, candidate); count < fewest) {
+      fewest = count;
       best = candidate;
     }
   }
   return best;
+}
+
+std::vector<std::string> matching(const std::vector<std::string>& names, const std::string& globs) {
+  std::vector<std::string> found, beginnings;
+  const std::string stem = globs.substr(0, globs.find_first_of("*?[,"));
+  for (const std::string& name : names) {
+    if (matches(name, globs)) found.push_back(name);
+    beginnings.push_back(name.substr(0, stem.size()));
+  }
+  if (!found.empty()) return found;
+  std::string all;
+  for (const std::string& name : names) all += "\n  " + name;
+  const std::string guess = stem == globs ? nearest(globs, names) : nearest(stem, beginnings);
+  fail(ErrorKind::usage, "--rows ", globs, " matches none of:", all,
+       guess.empty() ? "" : "\ndid you mean " + guess + (stem == globs ? "?" : "*?"));
 }
 
 bool matches(const std::string& name, const std::string& globs) {

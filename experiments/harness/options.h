@@ -51,8 +51,9 @@ struct Options {
 
 struct ProgramInfo {
   std::string name, summary;
-  std::vector<std::string> examples;  ///< command lines ready to copy
-  std::string rows = "*";             ///< those that run unless others are asked for
+  std::vector<std::string> examples;        ///< command lines ready to copy
+  std::string rows = "*";                   ///< those that run unless others are asked for
+  std::vector<std::string> row_names = {};  ///< all there are, for --help
 };
 
 /// Either options to run with, or a text to print and an exit code: to stdout when the code is 0
@@ -66,11 +67,15 @@ struct ParsedOptions {
 /// `arguments` without the program's name. Never throws for what a user can type.
 ParsedOptions parse_options(const ProgramInfo& program, const std::vector<std::string>& arguments);
 
-/// The candidate with the fewest edits to `word`, if they are few; else empty.
+/// The candidate with the fewest edits to `word` (letters put in, left out, changed, or exchanged
+/// with their neighbours), if they are few; else empty.
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 
 /// Whether `name` matches one of the comma-separated globs; * matches slashes too.
 bool matches(const std::string& name, const std::string& globs);
+
+/// The names that match the globs. Throws (usage) where none does, naming all and the nearest.
+std::vector<std::string> matching(const std::vector<std::string>& names, const std::string& globs);
 
 /// The arguments as one line for a shell, quoted where it must be.
 std::string command_line(const std::string& program, const std::vector<std::string>& arguments);

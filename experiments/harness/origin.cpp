@@ -13,7 +13,8 @@ Origin origin(const FinishedCell& cell) {
           .device = cell.device,
           .threads = cell.threads,
           .data = cell.config.dataset.name,
-          .provenance = cell.provenance};
+          .provenance = cell.provenance,
+          .executable = cell.executable};
 }
 
 std::string precision_text(const CellConfig& config) {
@@ -25,7 +26,8 @@ std::vector<std::string> footer(const std::vector<Origin>& results, const std::s
   std::set<std::string> commits, devices, sources, provenances;
   for (const Origin& result : results) {
     commits.insert(result.commit);
-    devices.insert(result.device + ", " + std::to_string(result.threads) + " threads");
+    devices.insert(
+        text(result.device, ", ", result.threads, result.threads == 1 ? " thread" : " threads"));
     sources.insert(result.data);
     if (!result.provenance.empty()) provenances.insert(result.provenance);
   }
@@ -44,6 +46,15 @@ std::vector<std::string> footer(const std::vector<Origin>& results, const std::s
   }
   lines.push_back(repeat);
   return lines;
+}
+
+std::vector<std::string> other_builds(const std::vector<Origin>& results) {
+  const auto others = std::count_if(results.begin(), results.end(), [](const Origin& result) {
+    return result.executable != executable_id();
+  });
+  if (others == 0) return {};
+  return {text("stored by another build of this program: ", others, " of ", results.size(),
+               " results; `--resume never` computes them afresh")};
 }
 
 }  // namespace shatter::experiments

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <shatter/experiments/harness/run_folder.h>
+#include <shatter/experiments/harness/version.h>
 
 namespace shatter::experiments {
 
@@ -14,11 +15,15 @@ struct Origin {
   std::string commit, device;
   int threads = 0;
   std::string data, provenance;
+  std::string executable = executable_id();  ///< of the program that computed it
 };
 Origin origin(const FinishedCell& cell);
 
 /// "tf32", "tf32, autotuned convolutions".
 std::string precision_text(const CellConfig& config);
+
+/// "stored by another build of this program: 3 of 5 results"; nothing where there is none.
+std::vector<std::string> other_builds(const std::vector<Origin>& results);
 
 /// Device, threads, commit, data set and its provenance, where the results agree or each in turn;
 /// and the commands that repeat them.

@@ -25,13 +25,9 @@ CellConfig configured(const Row& row, const Options& options) {
 }
 
 std::vector<Row> selected(const TableProgram& program, const Options& options) {
-  std::vector<Row> rows;
-  std::string names;
-  for (const Row& row : program.rows) {
-    if (matches(row.name, options.rows)) rows.push_back(row);
-    names += "\n  " + row.name;
-  }
-  check(!rows.empty(), "--rows ", options.rows, " matches none of:", names);
+  std::vector<Row> rows = program.rows;
+  matching(program.info.row_names, options.rows);
+  std::erase_if(rows, [&](const Row& row) { return !matches(row.name, options.rows); });
   return rows;
 }
 

@@ -82,10 +82,17 @@ int status_of(const TableProgram& program, const std::vector<Outcome>& outcomes,
   return accepted(program, table, progress) ? exit_done : exit_check;
 }
 
+/// No title shall claim a data set whose images were drawn.
+std::string title_of(const TableProgram& program, const std::string& dataset) {
+  return program.title + (dataset == "synthetic" ? " (synthetic: drawn images instead)" : "");
+}
+
 Table final_table(const TableProgram& program, const Plan& plan,
                   const std::vector<Outcome>& outcomes, const RunSettings& settings,
                   const std::string& command) {
-  Table table{.title = program.title, .rows = reports(plan, outcomes), .footer = {}};
+  Table table{.title = title_of(program, plan.base.front().dataset.name),
+              .rows = reports(plan, outcomes),
+              .footer = {}};
   std::vector<Origin> origins;
   for (const RowReport& row : table.rows) {
     for (const FinishedCell& cell : row.cells) origins.push_back(origin(cell));
@@ -98,6 +105,7 @@ Table final_table(const TableProgram& program, const Plan& plan,
                        .provenance = plan.cells.front().cell.provenance});
   }
   table.footer = footer(origins, precision_text(plan.base.front()), {command});
+  for (const std::string& line : other_builds(origins)) table.footer.push_back(line);
   return table;
 }
 
@@ -151,7 +159,9 @@ int run(const TableProgram& program, const Options& options, const std::string& 
 
 }  // namespace
 
-int run_table(const TableProgram& program, int argc, const char* const* argv) {
+int run_table(const TableProgram& given, int argc, const char* const* argv) {
+  TableProgram program = given;
+  for (const Row& row : program.rows) program.info.row_names.push_back(row.name);
   return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
     return run(program, options, command);
   });

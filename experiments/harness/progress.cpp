@@ -125,12 +125,10 @@ std::string Progress::describe(const std::string& cell, const Running& running) 
   }
   const double rate = static_cast<double>(p.images - running.first_images) / seconds;
   std::string line = cell + ": epoch " + std::to_string(std::min(p.epoch + 1, p.epochs)) + "/" +
-                     std::to_string(p.epochs) + ", loss " + fixed(p.loss, 4) + ", training " +
-                     fixed(100 * p.accuracy, 1) + " %, " + grouped(std::llround(rate)) +
-                     " images/s";
+                     std::to_string(p.epochs) + ", training " + fixed(100 * p.accuracy, 1) + " %, ";
   if (rate > 0)
-    line += ", at most " + duration(static_cast<double>(p.total - p.images) / rate) + " left";
-  return line;
+    line += "at most " + duration(static_cast<double>(p.total - p.images) / rate) + " left, ";
+  return line + "loss " + fixed(p.loss, 4) + ", " + grouped(std::llround(rate)) + " images/s";
 }
 
 void Progress::draw_bar(const std::string& cell, const Running& running) {

@@ -177,8 +177,9 @@ std::optional<RunResult> Session::finish() {
   return result;
 }
 
-Outcome finished(const std::filesystem::path& folder) {
+Outcome finished(const std::filesystem::path& folder, bool stored) {
   Outcome outcome;
+  outcome.stored = stored;
   outcome.finished = finished_cell(compact_result(folder), folder.string());
   outcome.status =
       outcome.finished.result.diverged ? Outcome::Status::diverged : Outcome::Status::done;
@@ -191,14 +192,16 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
     if (auto kept = find_kept(settings.keep, cell.config)) {
       return {.status = kept->result.diverged ? Outcome::Status::diverged : Outcome::Status::done,
               .finished = *kept,
+              .stored = true,
               .kind = ErrorKind::diverged,
-              .message = "kept"};
+              .message = {}};
     }
   }
   auto folder = RunFolder::open(settings.runs, cell.config);
   if (!folder) return {.status = Outcome::Status::busy, .finished = {}, .message = {}};
   if (!settings.resume) folder->start_over();
-  if (!folder->has_result()) {
+  const bool stored = folder->has_result();
+  if (!stored) {
     // Of the run's own, so that runs at once share no stream, and none the plans of another.
     const OwnContext context(settings.device);
     Session session(cell, settings, *folder);
@@ -206,18 +209,26 @@ Outcome run(const Cell& cell, const RunSettings& settings) {
       return {.status = Outcome::Status::interrupted, .finished = {}, .message = {}};
   }
   if (!settings.keep.empty()) keep_result(settings.keep, cell.config, folder->path());
-  return finished(folder->path());
+  return finished(folder->path(), stored);
 }
 
 }  // namespace
 
 json session_entry(Device device, int threads, const std::string& provenance) {
   const BuildInfo build = build_info();
-  json entry = {
-      {"started", utc_now()},       {"version", build.version},        {"commit", build.commit},
-      {"compiler", build.compiler}, {"device", hardware_name(device)}, {"threads", threads}};
+  json entry = {{"started", utc_now()},
+                {"version", build.version},
+                {"commit", build.commit},
+                {"compiler", build.compiler},
+                {"executable", executable_id()},
+                {"device", hardware_name(device)},
+                {"threads", threads}};
   if (!provenance.empty()) entry["provenance"] = provenance;
   return entry;
+}
+
+std::string stored_text(const std::string& executable) {
+  return executable == executable_id() ? "stored: " : "stored by another build of this program: ";
 }
 
 std::string describe(const FinishedCell& cell) {

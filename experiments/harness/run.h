@@ -36,6 +36,7 @@ struct Outcome {
   enum class Status { done, diverged, interrupted, failed, busy };
   Status status = Status::failed;
   FinishedCell finished;                   ///< when done or diverged
+  bool stored = false;                     ///< computed before, found in its folder or kept
   ErrorKind kind = ErrorKind::unexpected;  ///< when failed
   std::string message;
 };
@@ -56,6 +57,10 @@ class Stopwatch {
 
 /// busy: another process has the cell. Errors become Status::failed.
 Outcome run_cell(const Cell& cell, const RunSettings& settings);
+
+/// "stored: " or "stored by another build of this program: ": what a line about a stored result
+/// begins with.
+std::string stored_text(const std::string& executable);
 
 /// What a finished or diverged cell says in one line.
 std::string describe(const FinishedCell& cell);

@@ -80,7 +80,7 @@ struct FinishedCell {
   CellConfig config;
   RunResult result;
   double seconds = 0;
-  std::string commit, device, provenance;
+  std::string commit, device, provenance, executable = {};
   int threads = 0;
   /// A column for each number of its epochs ("epoch", "step", "loss", "accuracy", "train_accuracy",
   /// "test_accuracy", ...), NaN where an epoch has none.
@@ -95,7 +95,11 @@ FinishedCell finished_cell(const nlohmann::json& compact, const std::string& whe
 /// Throws (data) unless `compact` holds the configuration its file is named for.
 void check_kept(const std::filesystem::path& path, const nlohmann::json& expected,
                 const nlohmann::json& compact);
-/// Every JSON file in `folder` and below with its content, by name; throws (data) without a folder.
+/// compact_result; of a measurement {config, environment, sessions, seconds, result: {status,
+/// numbers}, curve}.
+nlohmann::json compact_run(const std::filesystem::path& run_folder);
+/// What is kept in `folder` and below, by name: every JSON file with its content, every finished
+/// run's folder with its compact_run. Throws (data) without a folder.
 std::vector<std::pair<std::filesystem::path, nlohmann::json>> kept_files(
     const std::filesystem::path& folder);
 /// Reads JSON; throws (data) naming the path.

@@ -94,9 +94,12 @@ void Sweep::note(std::size_t cell, Outcome outcome) {
   const std::lock_guard lock(mutex_);
   if (run_.progress && outcome.status != Status::interrupted) {
     const bool failed = outcome.status == Status::failed;
-    run_.progress->end(cells_[cell].label,
-                       cells_[cell].label + ": " +
-                           (failed ? "failed: " + outcome.message : describe(outcome.finished)));
+    run_.progress->end(
+        cells_[cell].label,
+        cells_[cell].label + ": " +
+            (failed ? "failed: " + outcome.message
+                    : (outcome.stored ? stored_text(outcome.finished.executable) : std::string()) +
+                          describe(outcome.finished)));
   }
   if (settings_.fail_fast &&
       (outcome.status == Status::failed || outcome.status == Status::diverged)) {

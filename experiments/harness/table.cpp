@@ -37,15 +37,16 @@ std::vector<std::string> columns() {
 std::vector<std::string> entries(const RowReport& r, const char* plus_minus) {
   const bool any = r.test.n > 0;
   const bool comparable = any && r.mark.empty();
+  const bool synthetic = r.config.dataset.name == "synthetic";  // the paper has no such images
   return {
       r.row.model,
       yes(r.row.random_crop),
       yes(r.row.weight_decay),
       r.row.random_labels ? "random" : "true",
       mean_and_deviation(r.train, plus_minus),
-      fixed(r.row.paper.train),
+      synthetic ? "-" : fixed(r.row.paper.train),
       mean_and_deviation(r.test, plus_minus),
-      fixed(r.row.paper.test),
+      synthetic ? "-" : fixed(r.row.paper.test),
       comparable ? signed_fixed(r.test.mean - r.row.paper.test) : "-",
       r.judgement(),
       grouped(r.config.dataset.train_size),

@@ -7,6 +7,8 @@
 #include <shatter_commit.h>
 
 #include <shatter/core/dispatch.h>
+#include <shatter/core/file.h>
+#include <shatter/data/checksum.h>
 
 namespace shatter::experiments {
 namespace {
@@ -38,6 +40,17 @@ std::string gpu_text() {
 
 BuildInfo build_info() {
   return {built_version, built_commit, compiler(), built_with_cuda ? "cpu, cuda" : "cpu"};
+}
+
+const std::string& executable_id() {
+  static const std::string id = [] {
+    try {
+      return data::sha256(read_file("/proc/self/exe")).substr(0, 12);
+    } catch (const Error&) {
+      return std::string("unknown");
+    }
+  }();
+  return id;
 }
 
 std::string hardware_name(Device device) {

@@ -16,6 +16,10 @@ struct BuildInfo {
 };
 BuildInfo build_info();
 
+/// The running program's file, by its content: 12 hexadecimal digits of its SHA-256, or "unknown".
+/// What a program computes depends on its own code, which the library's commit says nothing of.
+const std::string& executable_id();
+
 /// What the processor or the GPU calls itself: "NVIDIA H200".
 std::string hardware_name(Device device);
 

@@ -127,6 +127,29 @@ TEST_CASE("Titles show the parameters they name, the CSV of several tables has o
   CHECK(contains(report.out, "(scale=2000)\",seeds,value"));
 }
 
+TEST_CASE("A stored result says so, and which were computed by another build of the program") {
+  int computed = 0;
+  const MeasurementProgram program = tiny_program(&computed);
+  const TemporaryFolder folder;
+  const std::vector<std::string> arguments = {"--rows", "seeds", "--out", folder.path().string()};
+  const Finished fresh = run_tiny(program, arguments);
+  CHECK_FALSE(contains(fresh.err, "stored"));
+  const Finished stored = run_tiny(program, arguments);
+  CHECK(contains(stored.err, "seeds seed 2: stored: value 2"));
+  CHECK(stored.out == fresh.out);
+
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "runs")) {
+    json environment = json::parse(get(entry.path() / "env.json"));
+    for (json& session : environment["sessions"]) session["executable"] = "000000000000";
+    put(entry.path() / "env.json", environment.dump());
+    break;
+  }
+  const Finished other = run_tiny(program, arguments);
+  CHECK(contains(other.err, ": stored by another build of this program: value "));
+  CHECK(contains(other.out, "stored by another build of this program: 1 of 3 results"));
+  CHECK(computed == 3);
+}
+
 TEST_CASE("A check of nothing does not pass, and rows without a smaller version keep their seeds") {
   int computed = 0;
   MeasurementProgram program = tiny_program(&computed);
@@ -291,7 +314,7 @@ TEST_CASE("Rows without a quick version are left out of --quick, which is said")
   CHECK(computed == 3);
   const Finished none = run_tiny(program, {"--quick", "--rows", "data/*", "--out", out});
   CHECK(none.status == 2);
-  CHECK(contains(none.err, "that has a quick version"));
+  CHECK(contains(none.err, "none of these rows has a quick version"));
 }
 
 TEST_CASE("What does not fit into memory is refused, and failures do not stop other rows") {

@@ -29,6 +29,7 @@ TEST_CASE("LeNet has Caffe's number of parameters, layer by layer") {
   std::vector<std::int64_t> counts;
   for (const NamedTensor& named : named_parameters(model)) counts.push_back(named.tensor.numel());
   CHECK(counts == std::vector<std::int64_t>{500, 20, 25000, 50, 400000, 500, 5000, 10});
+  initialize(model);
   CHECK(model(Tensor::zeros({2, 28, 28, 1})).shape() == Shape{2, 10});
   CHECK_THROWS_WITH(lenet(10, {8, 8, 1}), Contains("16"));
 }

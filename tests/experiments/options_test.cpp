@@ -177,6 +177,23 @@ TEST_CASE("Help ends with three examples and is grouped, version names the commi
   }
 }
 
+TEST_CASE("Help lists the rows, and no examples where there are none") {
+  const ParsedOptions help = parse_options(
+      {.name = "own", .summary = "Mine.", .examples = {}, .row_names = {"a/b", "c"}}, {"--help"});
+  CHECK(help.text.find("Rows:\n  a/b\n  c") != std::string::npos);
+  CHECK(help.text.find("Examples") == std::string::npos);
+}
+
+TEST_CASE("Rows that match nothing are answered by the nearest ones") {
+  const std::vector<std::string> names = {"mlp-1x512/random", "mlp-1x512/none", "alexnet/random"};
+  CHECK(matching(names, "mlp-*").size() == 2);
+  CHECK_THROWS_WITH(matching(names, "mpl-*"),
+                    Contains("--rows mpl-* matches none of:\n  mlp-1x512/random") &&
+                        Contains("did you mean mlp-*?"));
+  CHECK_THROWS_WITH(matching(names, "alexnet/radnom"), Contains("did you mean alexnet/random?"));
+  CHECK_THROWS_WITH(matching(names, "vgg"), !Contains("did you mean"));
+}
+
 TEST_CASE("Globs match whole row names, any of several") {
   CHECK(matches("mlp-1x512/random", "*"));
   CHECK(matches("mlp-1x512/random", "mlp-*"));
@@ -188,6 +205,7 @@ TEST_CASE("Globs match whole row names, any of several") {
 
 TEST_CASE("The nearest word is found only when near") {
   CHECK(nearest("--sede", {"--seed", "--seeds", "--quick"}) == "--seed");
+  CHECK(nearest("--sedes", {"--seed", "--seeds", "--quick"}) == "--seeds");
   CHECK(nearest("--zzzzzzz", {"--seed", "--quick"}).empty());
 }
 

@@ -108,6 +108,19 @@ TEST_CASE("Kept results survive without their runs and make the report") {
   CHECK(run_program(table1, {"--report", (folder / "none").string()}).status == 3);
 }
 
+TEST_CASE("A report of the folder of runs is that of the results kept from it") {
+  const TemporaryFolder folder;
+  const std::string kept = (folder / "kept").string();
+  const Finished run =
+      tiny(folder.path(), {"--rows", "mlp-1x512/none", "--seeds", "1", "--keep", kept});
+  CHECK(run.out.find("(synthetic: drawn images instead)") != std::string::npos);
+  CHECK(run.out.find("| true | ") != std::string::npos);
+  const Finished of_kept = run_program(table1, {"--report", kept});
+  const Finished of_runs = run_program(table1, {"--report", (folder / "runs").string()});
+  CHECK(of_runs.status == 0);
+  CHECK(of_runs.out == of_kept.out);
+}
+
 TEST_CASE("A dry run lists cells and writes nothing") {
   const TemporaryFolder folder;
   const Finished run = tiny(folder / "out", {"--dry-run"});

@@ -24,8 +24,8 @@ TEST_CASE("Plain progress writes whole lines, one per interval") {
   now = 20;
   progress.end("mlp", "mlp: done");
   CHECK(out.str() ==
-        "mlp: epoch 2/4, loss 1.2500, training 50.0 %, 200 images/s, at most 10 s left\n"
-        "mlp: epoch 2/4, loss 1.2500, training 50.0 %, 100 images/s, at most 20 s left\n"
+        "mlp: epoch 2/4, training 50.0 %, at most 10 s left, loss 1.2500, 200 images/s\n"
+        "mlp: epoch 2/4, training 50.0 %, at most 20 s left, loss 1.2500, 100 images/s\n"
         "[1/2] mlp: done\n");
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("Images of earlier sessions do not count as speed") {
   progress.begin("mlp", 1000);
   now = 10;
   progress.update("mlp", halfway);
-  CHECK(out.str().find(" 100 images/s, at most 20 s left") != std::string::npos);
+  CHECK(out.str().find("at most 20 s left, loss 1.2500, 100 images/s") != std::string::npos);
 }
 
 TEST_CASE("A bar is redrawn in place and erased before a line") {

@@ -119,10 +119,53 @@ TEST_CASE("branches write their slices of the joined image") {
   const Tensor joined = model[2](x);
   CHECK(joined.shape() == Shape{1, 4, 4, 5});
   CHECK(joined.is_packed());
-  const Conv2d alone({.in = 4, .out = 3, .kernel = 1});
+  Conv2d alone({.in = 4, .out = 3, .kernel = 1});
+  initialize(alone);
   const auto parameters = named_parameters(model);
   alone.weight.copy_from(parameters[2].tensor);
   CHECK(joined.slice_channels(0, 3).values<float>() == alone(x).values<float>());
+}
+
+TEST_CASE("A model without values refuses to compute, to be saved and to be trained") {
+  Sequential model(Flatten(), Linear({.in = 4, .out = 3}));
+  const Tensor x = Tensor::full({2, 1, 1, 4}, 1);
+  CHECK_THROWS_WITH(model(x), Contains("layer 1: ") && Contains("initialize(model)"));
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH(save_model(model, (folder / "model.safetensors").string()),
+                    Contains("no elements yet"));
+  CHECK_FALSE(std::filesystem::exists(folder / "model.safetensors"));
+  CHECK_THROWS_WITH(parameters(model)[0].item(), Contains("expected one"));
+  CHECK_THROWS_WITH(parameters(model)[1].slice_channels(0, 2).fill(1), Contains("no elements"));
+
+  // What needs no values works without; a copy is a model of its own.
+  CHECK(parameter_count(model) == 15);
+  CHECK(summarize(model, {1, 1, 1, 4}).multiply_adds == 12);
+  Sequential twin = clone(model);
+  initialize(model, {.seed = 3});
+  CHECK(model(x).shape() == Shape{2, 3});
+  CHECK_THROWS_WITH(twin(x), Contains("initialize(model)"));
+
+  // A state gives every value, and leaves the parameters such that an optimizer takes them.
+  import_state(twin, export_state(model), {.flatten = FlattenOrder::hwc});
+  CHECK(twin(x).values<float>() == model(x).values<float>());
+  CHECK(trainable_parameters(twin).size() == 2);
+  Sequential half(Flatten(), Linear(4, 3));
+  std::vector<NamedTensor> state = export_state(model);
+  state.pop_back();
+  import_state(half, state, {.strict = false, .flatten = FlattenOrder::hwc});
+  CHECK_THROWS_WITH(half(x), Contains("no elements yet"));
+}
+
+TEST_CASE("A layer of one's own is described before it has values, and stays without") {
+  struct Scaled {
+    Tensor weight = parameter({3, 4});
+    Tensor operator()(const Tensor& x) const { return matmul(x, weight, false, true); }
+    void visit(Visitor& visitor) { visitor.parameter("weight", weight, init::he(4)); }
+  };
+  Sequential model{Scaled()};
+  CHECK(summarize(model, {2, 4}).multiply_adds == 12);
+  CHECK_FALSE(parameters(model)[0].is_set());
+  CHECK(parameters(model)[0].requires_grad());
 }
 
 TEST_CASE("initialize depends on seed and name only, and keeps every handle") {
