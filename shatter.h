@@ -6,6 +6,8 @@
 #include <shatter/core/gradcheck.h>
 #include <shatter/core/hessian.h>
 #include <shatter/core/indexing.h>
+#include <shatter/core/linear_algebra.h>
+#include <shatter/core/losses.h>
 #include <shatter/core/npy.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>

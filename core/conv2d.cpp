@@ -13,28 +13,36 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& w, const Tensor& b,
                            const Conv2dOptions& options) {
   check(x.rank() == 4, "conv2d: input is ", x.shape(), ", expected [n, h, w, c]");
   check(w.rank() == 4, "conv2d: weight is ", w.shape(), ", expected [k, r, s, c]");
-  check(x.dim(3) == w.dim(3), "conv2d: input has ", x.dim(3), " channels, weight expects ",
-        w.dim(3), " (input ", x.shape(), ", weight ", w.shape(), ")",
-        x.dim(1) == w.dim(3) ? "; images are [n, h, w, c], is this [n, c, h, w]?" : "");
+  const std::int64_t groups = options.groups, dilation = options.dilation;
+  check(groups >= 1 && dilation >= 1, "conv2d: groups ", groups, ", dilation ", dilation,
+        "; both are at least 1");
+  check(x.dim(3) == w.dim(3) * groups, "conv2d: input has ", x.dim(3), " channels, weight expects ",
+        w.dim(3) * groups, " (input ", x.shape(), ", weight ", w.shape(),
+        groups > 1 ? text(", groups ", groups) : "", ")",
+        x.dim(1) == w.dim(3) * groups ? "; images are [n, h, w, c], is this [n, c, h, w]?" : "");
   check(!b || b.shape() == Shape{w.dim(0)}, "conv2d: bias ", b ? b.str() : "", " for weight ",
         w.shape());
+  check(w.dim(0) % groups == 0, "conv2d: ", w.dim(0), " filters in ", groups, " groups");
   check(options.stride >= 1, "conv2d: stride is ", options.stride);
-  const Windows windows{
-      .n = x.dim(0),
-      .h = x.dim(1),
-      .w = x.dim(2),
-      .r = w.dim(1),
-      .s = w.dim(2),
-      .stride_h = options.stride,
-      .stride_w = options.stride,
-      .padding = options.padding.value_or(
-          same_padding(x.dim(1), x.dim(2), w.dim(1), w.dim(2), options.stride, options.stride))};
+  Windows windows{.n = x.dim(0),
+                  .h = x.dim(1),
+                  .w = x.dim(2),
+                  .r = w.dim(1),
+                  .s = w.dim(2),
+                  .stride_h = options.stride,
+                  .stride_w = options.stride,
+                  .dilation_h = dilation,
+                  .dilation_w = dilation};
+  windows.padding =
+      options.padding.value_or(same_padding(windows.h, windows.w, windows.extent_h(),
+                                            windows.extent_w(), options.stride, options.stride));
   const Padding& p = windows.padding;
   check(std::min({p.top, p.bottom, p.left, p.right}) >= 0, "conv2d: negative padding");
-  check(windows.r >= 1 && windows.s >= 1 && windows.h + p.top + p.bottom >= windows.r &&
-            windows.w + p.left + p.right >= windows.s,
-        "conv2d: the window ", windows.r, " x ", windows.s, " does not fit the input ", x.shape());
-  return {.windows = windows, .c = x.dim(3), .k = w.dim(0)};
+  check(windows.r >= 1 && windows.s >= 1 && windows.h + p.top + p.bottom >= windows.extent_h() &&
+            windows.w + p.left + p.right >= windows.extent_w(),
+        "conv2d: the window ", windows.extent_h(), " x ", windows.extent_w(),
+        " does not fit the input ", x.shape());
+  return {.windows = windows, .c = x.dim(3), .k = w.dim(0), .groups = groups};
 }
 
 /// dw of one convolution: linear in x and in dy, whose own gradients are the other two directions.
@@ -65,7 +73,7 @@ Tensor data_gradient(const Conv2dGeometry& g, const Conv2dOptions& options, cons
 Tensor weight_gradient(const Conv2dGeometry& g, const Conv2dOptions& options, const Tensor& x,
                        const Tensor& dy) {
   const Tensor dw =
-      Tensor::empty({g.k, g.windows.r, g.windows.s, g.c}, wide_of(x.dtype()), x.device());
+      Tensor::empty({g.k, g.windows.r, g.windows.s, g.filter_c()}, wide_of(x.dtype()), x.device());
   ops::run_mixed("conv2d", x, [&]<class T>(auto& context) {
     Conv2dGeometry backward = g;
     backward.x_pitch = x.pitch();

@@ -180,7 +180,17 @@ Tensor derivative(UnaryOp op, const Tensor& x) {
     case UnaryOp::square: return affine(x, 2, 0);
     case UnaryOp::abs:
     case UnaryOp::relu:
-    case UnaryOp::sign: return steps();
+    case UnaryOp::sign:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::round: return steps();
+    case UnaryOp::log1p: return 1 / (x + 1);
+    case UnaryOp::expm1: return exp(x);
+    case UnaryOp::gelu: {
+      const Tensor density = affine(exp(affine(square(x), -0.5, 0)),
+                                    std::numbers::inv_sqrtpi / std::numbers::sqrt2, 0);
+      return affine(erf(affine(x, std::numbers::sqrt2 / 2, 0)), 0.5, 0.5) + x * density;
+    }
     case UnaryOp::sigmoid: {
       const Tensor y = sigmoid(x);
       return multiply(y, affine(y, -1, 1));
@@ -491,6 +501,27 @@ Tensor erf(const Tensor& x) {
 }
 Tensor sign(const Tensor& x) {
   return unary("sign", UnaryOp::sign, x);
+}
+Tensor log1p(const Tensor& x) {
+  return unary("log1p", UnaryOp::log1p, x);
+}
+Tensor expm1(const Tensor& x) {
+  return unary("expm1", UnaryOp::expm1, x);
+}
+Tensor floor(const Tensor& x) {
+  return unary("floor", UnaryOp::floor, x);
+}
+Tensor ceil(const Tensor& x) {
+  return unary("ceil", UnaryOp::ceil, x);
+}
+Tensor round(const Tensor& x) {
+  return unary("round", UnaryOp::round, x);
+}
+Tensor gelu(const Tensor& x) {
+  return unary("gelu", UnaryOp::gelu, x);
+}
+Tensor silu(const Tensor& x) {
+  return x * sigmoid(x);
 }
 
 }  // namespace shatter

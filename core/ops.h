@@ -6,6 +6,7 @@
 // and the shapes, before anything is computed.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <type_traits>
 #include <vector>
@@ -197,6 +198,17 @@ Tensor cos(const Tensor& x);
 Tensor erf(const Tensor& x);
 /// -1, 0 or 1; its gradient is 0.
 Tensor sign(const Tensor& x);
+/// log(1 + x) and exp(x) - 1, exact for small x.
+Tensor log1p(const Tensor& x);
+Tensor expm1(const Tensor& x);
+/// Whole numbers, with the gradient 0; round takes halves to the even one.
+Tensor floor(const Tensor& x);
+Tensor ceil(const Tensor& x);
+Tensor round(const Tensor& x);
+/// x times the standard normal distribution function of x.
+Tensor gelu(const Tensor& x);
+/// x sigmoid(x).
+Tensor silu(const Tensor& x);
 
 // Reductions. Without an axis they run over all elements, to shape []. An axis becomes 1 with keep,
 // else is removed. Integer tensors have sums of int64.
@@ -220,6 +232,9 @@ Tensor stddev(const Tensor& x, int axis, bool keep = false, double correction = 
 /// The Euclidean norm; its gradient at 0 is 0.
 Tensor norm(const Tensor& x);
 Tensor norm(const Tensor& x, int axis, bool keep = false);
+inline constexpr double p_infinity = std::numeric_limits<double>::infinity();
+/// (sum |x|^p)^(1/p), p >= 1; the largest |x| for p_infinity. Its gradient at 0 is 0.
+Tensor p_norm(const Tensor& x, double p, int axis, bool keep = false);
 /// int64: how many elements are not 0.
 Tensor count_nonzero(const Tensor& x);
 Tensor count_nonzero(const Tensor& x, int axis, bool keep = false);
@@ -254,12 +269,14 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {}, bool with_
 // shape that receives the result; the op returns it.
 struct Conv2dOptions {
   std::int64_t stride = 1;
-  /// Explicit padding, or TensorFlow's SAME when empty.
+  /// Explicit padding, one number for all four sides, or TensorFlow's SAME when empty.
   std::optional<Padding> padding = Padding{};
+  std::int64_t dilation = 1;  ///< pixels between neighbouring taps of a window
+  std::int64_t groups = 1;    ///< each group of filters sees its own group of channels
 };
 inline constexpr std::nullopt_t same = std::nullopt;
 
-/// x [n, h, w, c], w [k, r, s, c], b [k] or undefined -> [n, p, q, k].
+/// x [n, h, w, c], w [k, r, s, c / groups], b [k] or undefined -> [n, p, q, k].
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options = {},
               const Tensor& into = {});
 
@@ -267,9 +284,10 @@ struct Pool2dOptions {
   std::int64_t window = 2;
   std::int64_t stride = 2;
   std::optional<Padding> padding = Padding{};  ///< as in Conv2dOptions
+  bool count_padding = false;                  ///< of averages: padding counts as zeros
 };
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& into = {});
-/// The mean over the pixels inside the image: padding is not counted.
+/// The mean over the window's pixels inside the image, or with count_padding over all of them.
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& into = {});
 /// [n, h, w, c] -> [n, c].
 Tensor global_avg_pool2d(const Tensor& x);
@@ -307,7 +325,7 @@ Tensor log_softmax(const Tensor& x, int axis = -1);
 /// smoothing s the target is (1 - s) onehot + s / classes. A label outside [0, classes) throws; on
 /// a CUDA device, where looking would wait, it makes the loss NaN.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double label_smoothing = 0);
-/// Per-example losses [n]; not differentiable.
+/// Per-example losses [n].
 Tensor cross_entropy_each(const Tensor& logits, const Tensor& labels);
 /// Mean of (x - y)^2 over all elements.
 Tensor mean_squared_error(const Tensor& x, const Tensor& y);

@@ -28,7 +28,7 @@ Pool2dGeometry geometry_of(const char* op, const Tensor& x, const Pool2dOptions&
   check((windows.out_h() - 1) * stride < h + p.top && (windows.out_w() - 1) * stride < w + p.left,
         op, ": with stride ", stride, " and this padding a window lies outside the input ",
         x.shape());
-  return {.windows = windows, .c = x.dim(3)};
+  return {.windows = windows, .c = x.dim(3), .count_padding = options.count_padding};
 }
 
 Shape output_shape(const Pool2dGeometry& g) {
@@ -110,6 +110,7 @@ Tensor chosen_elements(const Tensor& x, const Tensor& index, const Pool2dGeometr
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& into) {
   ops::check_operands("max_pool2d", {x});
   const Pool2dGeometry g = geometry_of("max_pool2d", x, options);
+  check(!options.count_padding, "max_pool2d: count_padding is of averages");
   check(options.window <= 15, "max_pool2d: window ", options.window, ", at most 15");
   const Tensor y = ops::result("max_pool2d", into, output_shape(g), x);
   const Tensor index = Tensor::empty(y.shape(), DType::uint8, x.device());

@@ -170,6 +170,16 @@ Tensor norm(const Tensor& x, int axis, bool keep) {
   return where(none, 0, sqrt(where(none, 1, squares)));
 }
 
+Tensor p_norm(const Tensor& x, double p, int axis, bool keep) {
+  ops::check_operands("p_norm", {x});
+  check(p >= 1, "p_norm: p is ", p, ", expected 1 or more");
+  if (p == 1) return sum(abs(x), axis, keep);
+  if (p == 2) return norm(x, axis, keep);
+  if (p == p_infinity) return max(abs(x), axis, keep);
+  const Tensor powers = sum(pow(abs(x), p), axis, keep), none = equal(powers, 0);
+  return where(none, 0, pow(where(none, 1, powers), 1 / p));
+}
+
 Tensor count_nonzero(const Tensor& x) {
   return sum(not_equal(x, 0));
 }

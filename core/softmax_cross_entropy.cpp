@@ -62,6 +62,14 @@ Tensor losses(const char* op, const Tensor& logits, const Tensor& labels, double
   return loss;
 }
 
+/// The gradient of each example's loss, softmax - target: itself, or as a function of x where it is
+/// to be differentiated.
+Tensor slope(const Tensor& x, const Tensor& gradient) {
+  if (!grad_enabled()) return gradient;
+  const Tensor target = subtract(softmax(x.detach()), gradient);
+  return subtract(softmax(x), target);
+}
+
 bool last(const char* op, const Tensor& x, int axis) {
   ops::check_operands(op, {x});
   return axis == -1 || x.shape().axis(axis) == x.rank() - 1;
@@ -105,18 +113,23 @@ Tensor cross_entropy(const Tensor& logits_any, const Tensor& labels, double labe
       "cross_entropy", mean(each), {logits},
       [gradient, logits = Saved(logits)](const Tensor& dy, const Needed&) {
         const Tensor scale = affine(dy, 1.0 / double(gradient.dim(0)), 0);
-        if (!grad_enabled()) return std::vector<Tensor>{multiply(gradient, scale)};
-        // Of the loss of one example: softmax - target.
-        const Tensor x = *logits;
-        const Tensor target = subtract(softmax(x.detach()), gradient);
-        return std::vector<Tensor>{multiply(subtract(softmax(x), target), scale)};
+        return std::vector<Tensor>{multiply(slope(*logits, gradient), scale)};
       },
       Order::second);
 }
 
-Tensor cross_entropy_each(const Tensor& logits, const Tensor& labels) {
-  check_labels("cross_entropy_each", logits, labels);
-  return losses("cross_entropy_each", logits.detach().packed(), labels.packed(), 0, {});
+Tensor cross_entropy_each(const Tensor& logits_any, const Tensor& labels) {
+  check_labels("cross_entropy_each", logits_any, labels);
+  const Tensor logits = logits_any.packed();
+  const bool needed = grad_enabled() && logits.requires_grad();
+  const Tensor gradient = needed ? ops::like(logits) : Tensor();
+  const Tensor each = losses("cross_entropy_each", logits, labels.packed(), 0, gradient);
+  return record(
+      "cross_entropy_each", each, {logits},
+      [gradient, logits = Saved(logits)](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{slope(*logits, gradient) * unsqueeze(dy, 1)};
+      },
+      Order::second);
 }
 
 Tensor mean_squared_error(const Tensor& x, const Tensor& y) {

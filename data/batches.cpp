@@ -26,11 +26,15 @@ kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) 
   g.h = x.dim(1);
   g.w = x.dim(2);
   g.c = x.dim(3);
-  check(p.crop >= 0 && p.crop <= std::min(g.h, g.w), "make_batch: crop is ", p.crop,
-        ", images are ", g.h, " x ", g.w);
+  check(p.padding >= 0 && (p.padding == 0 || p.random_crop), "make_batch: padding is ", p.padding,
+        p.random_crop ? ", expected 0 or more" : ", which goes with a random crop");
+  check(p.crop >= 0 && p.crop <= std::min(g.h, g.w) + 2 * p.padding, "make_batch: crop is ", p.crop,
+        ", images are ", g.h, " x ", g.w,
+        p.padding ? text(" with ", p.padding, " pixels around") : "");
   g.crop_h = p.crop > 0 ? p.crop : g.h;
   g.crop_w = p.crop > 0 ? p.crop : g.w;
   g.scale = x.dtype() == DType::uint8 ? 1.0 / 255 : 1.0;
+  g.padding = p.padding;
   g.random_crop = p.random_crop;
   g.flip = p.flip;
   const std::pair<const char*, double> amounts[] = {

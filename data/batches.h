@@ -11,6 +11,8 @@ namespace shatter::data {
 /// each member is AugmentGeometry's (kernels/augment.h).
 struct Pipeline {
   std::int64_t crop = 0;     ///< centre crop to crop x crop pixels; 0: the stored size
+  std::int64_t padding = 0;  ///< zeros around the image before a random crop: {.crop = 32, .padding
+                             ///< = 4, .random_crop = true} is CIFAR-10's usual one
   bool random_crop = false;  ///< the crop's place is drawn per image and epoch
   bool flip = false;
   double rotation = 0;  ///< degrees

@@ -12,17 +12,19 @@ namespace shatter::kernels {
 ///
 /// Every random draw is a function of (seed, stream, epoch, index of the image in the data set),
 /// words w of random_words({seed, stream, epoch}, index):
-///   crop: row below(h - crop_h + 1, w0, w1), column below(w - crop_w + 1, w2, w3);
+///   crop: row below(h + 2 padding - crop_h + 1, w0, w1) - padding,
+///         column below(w + 2 padding - crop_w + 1, w2, w3) - padding;
 ///   flip: when uniform_float(w0) < 1/2;
 ///   rotate: uniform_double(w0, w1), in [0, 1) standing for [-rotation, rotation);
 ///   color: uniform_float of w0 brightness, w1 contrast, w2 saturation, w3 hue, likewise;
 ///   noise: output value i is part i % 2 of normal_pair(random_words(.., index, block i / 2)).
 struct AugmentGeometry {
   std::int64_t h = 0, w = 0, c = 0;     ///< stored images
-  std::int64_t crop_h = 0, crop_w = 0;  ///< output size, at most h x w
+  std::int64_t crop_h = 0, crop_w = 0;  ///< output size, at most that of the padded image
+  std::int64_t padding = 0;             ///< pixels of zeros put around the image before the crop
   std::int64_t y_pitch = 0;             ///< output pitch, 0: packed; channels c.. are zeroed
   double scale = 1.0;                   ///< stored value to [0, 1]: 1/255 for uint8
-  bool random_crop = false;             ///< offset uniform in [0, h-crop_h] x [0, w-crop_w]
+  bool random_crop = false;             ///< offset uniform over all that fit the padded image
   bool flip = false;                    ///< left-right with probability 1/2
   double rotation = 0;                  ///< angle in +-rotation degrees, counter-clockwise
                                         ///< about the centre, bilinear, 0 from outside
@@ -42,9 +44,11 @@ struct BatchPosition {
 };
 
 /// y [batch, crop_h, crop_w, c] float from images x [*, h, w, c] at index[position->first + i],
-/// i < batch. A centre crop begins at row (h - crop_h) / 2 and column (w - crop_w) / 2. Whitening
+/// i < batch. A centre crop of the padded image begins at row (h + 2 padding -
+/// crop_h) / 2 - padding, columns likewise. Whitening
 /// is TensorFlow's per_image_standardization over all values of the cropped image; for uint8 images
-/// that are only cropped and flipped its sums are exact integers. Source: uint8_t or float.
+/// that are only cropped (without padding) and flipped its sums are exact integers. Source: uint8_t
+/// or float.
 template <class Source>
 void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
              const BatchPosition* position, std::int64_t batch, const std::int64_t* index,

@@ -13,8 +13,10 @@ namespace shatter::kernels {
 
 /// Throws for a geometry that no image fits.
 inline void check_augment(const AugmentGeometry& g) {
-  check(g.crop_h >= 0 && g.crop_h <= g.h && g.crop_w >= 0 && g.crop_w <= g.w, "augment: a crop of ",
-        g.crop_h, " x ", g.crop_w, " from images of ", g.h, " x ", g.w);
+  check(g.padding >= 0 && g.crop_h >= 0 && g.crop_h <= g.h + 2 * g.padding && g.crop_w >= 0 &&
+            g.crop_w <= g.w + 2 * g.padding,
+        "augment: a crop of ", g.crop_h, " x ", g.crop_w, " from images of ", g.h, " x ", g.w,
+        " with ", g.padding, " pixels around");
   check((g.saturation == 0 && g.hue == 0) || g.c == 3,
         "augment: saturation and hue need 3 channels, the images have ", g.c);
   check(g.y_pitch == 0 || g.y_pitch >= g.c, "augment: pitch ", g.y_pitch, " for ", g.c,
@@ -35,7 +37,7 @@ struct Placement {
   constexpr std::int64_t column(const AugmentGeometry& g, std::int64_t j) const {
     return left + (flip ? g.crop_w - 1 - j : j);
   }
-  /// The stored image's offset of output pixel (i, j), unless it is rotated.
+  /// The stored image's offset of output pixel (i, j), unless it is rotated or padded.
   constexpr std::int64_t source(const AugmentGeometry& g, std::int64_t i, std::int64_t j) const {
     return ((top + i) * g.w + column(g, j)) * g.c;
   }
@@ -43,12 +45,16 @@ struct Placement {
 
 constexpr Placement place(const AugmentGeometry& g, std::uint64_t seed, std::uint32_t epoch,
                           std::uint32_t index) {
-  Placement result{(g.h - g.crop_h) / 2, (g.w - g.crop_w) / 2};
+  const std::int64_t rows = g.h + 2 * g.padding - g.crop_h,
+                     columns = g.w + 2 * g.padding - g.crop_w;
+  Placement result{rows / 2, columns / 2};
   if (g.random_crop) {
     const Words4 words = random_words({seed, Stream::crop, epoch}, index);
-    result.top = below(static_cast<std::uint32_t>(g.h - g.crop_h + 1), words[0], words[1]);
-    result.left = below(static_cast<std::uint32_t>(g.w - g.crop_w + 1), words[2], words[3]);
+    result.top = below(static_cast<std::uint32_t>(rows + 1), words[0], words[1]);
+    result.left = below(static_cast<std::uint32_t>(columns + 1), words[2], words[3]);
   }
+  result.top -= g.padding;
+  result.left -= g.padding;
   if (g.flip)
     result.flip = uniform_float(random_words({seed, Stream::flip, epoch}, index)[0]) < 0.5f;
   if (g.rotation != 0) {
@@ -62,8 +68,9 @@ constexpr Placement place(const AugmentGeometry& g, std::uint64_t seed, std::uin
 /// Whether an image of bytes is only cropped, flipped and whitened, and its sums are exact: n
 /// sum(x^2) and sum(x)^2 fit 64 bits.
 constexpr bool is_plain(const AugmentGeometry& g) {
-  return g.rotation == 0 && g.brightness == 0 && g.contrast == 0 && g.saturation == 0 &&
-         g.hue == 0 && g.noise == 0 && g.crop_h * g.crop_w * g.c <= std::int64_t{1} << 23;
+  return g.padding == 0 && g.rotation == 0 && g.brightness == 0 && g.contrast == 0 &&
+         g.saturation == 0 && g.hue == 0 && g.noise == 0 &&
+         g.crop_h * g.crop_w * g.c <= std::int64_t{1} << 23;
 }
 
 /// TensorFlow's per_image_standardization divides by no less than this.

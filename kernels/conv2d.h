@@ -1,6 +1,7 @@
 // 2-D convolution (cross-correlation, as in deep learning). Images NHWC, weights KRSC.
-// y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p*stride_h - top + r, q*stride_w - left + s, c]
-// w[k,r,s,c] with x = 0 outside the image. Forward, data gradient and weight gradient are kernels
+// y[n,p,q,k] = bias[k] + sum_{r,s,c} x[n, p*stride_h - top + r*dilation_h,
+// q*stride_w - left + s*dilation_w, c] w[k,r,s,c] with x = 0 outside the image; with groups, c runs
+// over the channels of k's group. Forward, data gradient and weight gradient are kernels
 // of their own.
 #pragma once
 
@@ -15,11 +16,12 @@ namespace shatter::kernels {
 /// F(4x4, 3x3), a quarter of the multiplications for several times the rounding error (Lavin and
 /// Gray, arXiv:1509.09308). The CPU has onednn (float, and bfloat16 where it
 /// multiplies that), winograd (float, 3x3 windows at stride 1) and im2col; CUDA has im2col,
-/// implicit_gemm (float, bfloat16) and, built with it, cudnn (float, bfloat16). float takes its
+/// implicit_gemm (float, bfloat16, no dilation) and, built with it, cudnn (float, bfloat16). Groups
+/// are one convolution each, but for onednn, which takes them at once. float takes its
 /// operands as TF32 only where context.tf32(); implicit_gemm always does. automatic: on the CPU
 /// onednn, or without it (or where it is wrong in bfloat16) im2col, but in float winograd where
 /// context.winograd() and there are at least 16 channels and filters; on CUDA cudnn, or without it
-/// implicit_gemm in bfloat16, and im2col in float and double.
+/// implicit_gemm in bfloat16 (dilated: im2col), and im2col in float and double.
 enum class Conv2dAlgorithm { automatic, onednn, winograd, im2col, cudnn, implicit_gemm };
 
 enum class Conv2dDirection { forward, backward_data, backward_weight };
@@ -36,10 +38,17 @@ constexpr const char* name_of(Conv2dAlgorithm algorithm) {
   return "?";
 }
 
-/// Whether winograd can be had for these windows: 3x3 at stride 1.
+/// Whether winograd can be had for these windows: 3x3 at stride 1, not dilated.
 constexpr bool winograd_fits(const Conv2dGeometry& g) {
   const Windows& win = g.windows;
-  return win.r == 3 && win.s == 3 && win.stride_h == 1 && win.stride_w == 1;
+  return win.r == 3 && win.s == 3 && win.stride_h == 1 && win.stride_w == 1 && !win.is_dilated();
+}
+
+/// Calls run(geometry of one group, its first channel, its first filter, its first weight).
+template <class Run>
+void for_groups(const Conv2dGeometry& g, Run run) {
+  const Conv2dGeometry one = g.group();
+  for (std::int64_t i = 0; i < g.groups; ++i) run(one, i * one.c, i * one.k, i * one.weights());
 }
 
 /// Overwrites y. bias [k] may be null. T: float, double, bfloat16. Throws Error for an

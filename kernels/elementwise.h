@@ -8,11 +8,31 @@
 
 namespace shatter::kernels {
 
-enum class UnaryOp { exp, log, sqrt, square, abs, relu, sigmoid, tanh, sin, cos, erf, sign };
+enum class UnaryOp {
+  exp,
+  log,
+  sqrt,
+  square,
+  abs,
+  relu,
+  sigmoid,
+  tanh,
+  sin,
+  cos,
+  erf,
+  sign,
+  log1p,
+  expm1,
+  floor,
+  ceil,
+  round,
+  gelu
+};
 
 constexpr const char* name_of(UnaryOp op) {
-  constexpr const char* names[] = {"exp",     "log",  "sqrt", "square", "abs", "relu",
-                                   "sigmoid", "tanh", "sin",  "cos",    "erf", "sign"};
+  constexpr const char* names[] = {"exp",     "log",   "sqrt",  "square", "abs",   "relu",
+                                   "sigmoid", "tanh",  "sin",   "cos",    "erf",   "sign",
+                                   "log1p",   "expm1", "floor", "ceil",   "round", "gelu"};
   return names[static_cast<int>(op)];
 }
 
@@ -24,7 +44,7 @@ template <class T>
 void unary_forward(CudaContext& context, UnaryOp op, std::int64_t n, const T* x, T* y);
 
 /// dx = dy * f'(x), in place on dy allowed. x is the input, y the output of forward. relu'(0) = 0,
-/// abs'(0) = 0, sign' = 0. T as in forward.
+/// abs'(0) = 0; sign, floor, ceil and round have the derivative 0. T as in forward.
 template <class T>
 void unary_backward(CpuContext& context, UnaryOp op, std::int64_t n, const T* x, const T* y,
                     const T* dy, T* dx);

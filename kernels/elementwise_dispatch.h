@@ -28,6 +28,12 @@ void with_function(UnaryOp op, Use&& use) {
     case UnaryOp::cos: return use(Cos{});
     case UnaryOp::erf: return use(Erf{});
     case UnaryOp::sign: return use(Sign{});
+    case UnaryOp::log1p: return use(Log1p{});
+    case UnaryOp::expm1: return use(Expm1{});
+    case UnaryOp::floor: return use(Floor{});
+    case UnaryOp::ceil: return use(Ceil{});
+    case UnaryOp::round: return use(Round{});
+    case UnaryOp::gelu: return use(Gelu{});
   }
 }
 

@@ -144,6 +144,81 @@ struct Sign {
   }
 };
 
+struct Log1p {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::log1p(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    return T(1) / (T(1) + x);
+  }
+};
+
+struct Expm1 {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::expm1(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T y) const {
+    return y + T(1);
+  }
+};
+
+struct Floor {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::floor(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T) const {
+    return T(0);
+  }
+};
+
+struct Ceil {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::ceil(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T) const {
+    return T(0);
+  }
+};
+
+/// Halves go to the even neighbour.
+struct Round {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return std::rint(x);
+  }
+  template <class T>
+  constexpr T derivative(T, T) const {
+    return T(0);
+  }
+};
+
+/// x times the normal distribution function: Hendrycks and Gimpel (arXiv:1606.08415), eq. 1.
+struct Gelu {
+  template <class T>
+  constexpr T operator()(T x) const {
+    return x * distribution(x);
+  }
+  template <class T>
+  constexpr T derivative(T x, T) const {
+    const T density = std::exp(T(-0.5) * x * x) * T(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+    return distribution(x) + x * density;
+  }
+
+ private:
+  template <class T>
+  static constexpr T distribution(T x) {
+    return T(0.5) * std::erfc(x * T(-0.5 * std::numbers::sqrt2));
+  }
+};
+
 /// An integer as unsigned, whose arithmetic wraps; any other number itself.
 template <class T>
 constexpr auto wrapping(T x) {

@@ -34,13 +34,14 @@ template <class T>
 void max_pool2d_chosen(CudaContext& context, const Pool2dGeometry& g, const T* x,
                        const std::uint8_t* index, T* y);
 
-/// y = the mean of the window's pixels inside the image: padding is not counted. Overwrites y.
+/// y = the sum of the window's pixels inside the image over their number, or with g.count_padding
+/// over r * s. Overwrites y.
 template <class T>
 void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x, T* y);
 template <class T>
 void avg_pool2d_forward(CudaContext& context, const Pool2dGeometry& g, const T* x, T* y);
 
-/// dx = the sum over covering windows of dy / (pixels of the window inside the image).
+/// dx = the sum over covering windows of dy over the number that the window was divided by.
 template <class T>
 void avg_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* dy, T* dx);
 template <class T>

@@ -66,7 +66,7 @@ constexpr Work conv2d_work(const Conv2dGeometry& g, std::size_t image, std::size
   const Windows& win = g.windows;
   const std::int64_t images = win.n * (win.h * win.w * g.c + win.out_h() * win.out_w() * g.k);
   return {2 * g.multiply_adds(), images * static_cast<std::int64_t>(image) +
-                                     g.k * win.r * win.s * g.c * static_cast<std::int64_t>(filter)};
+                                     g.weights() * static_cast<std::int64_t>(filter)};
 }
 
 /// An operation for each place of the window, or one for the window; y comes with `index` bytes

@@ -10,7 +10,7 @@ Initializer he_unless_given(const std::optional<Initializer>& given, std::int64_
   return given.value_or(init::he(fan_in));
 }
 
-/// Output shape of r x r windows on an image batch.
+/// Output shape of windows of `window` x `window` pixels, dilation included, on an image batch.
 Shape windowed(const char* layer, const Shape& input, std::int64_t window, std::int64_t stride,
                const std::optional<Padding>& padding, std::int64_t channels) {
   check(input.rank() == 4, layer, ": input is ", input, ", expected [n, h, w, c]");
@@ -33,6 +33,9 @@ std::string window_name(std::int64_t window, std::int64_t stride) {
 Conv2d::Options checked(const Conv2d::Options& o) {
   check(o.in > 0 && o.out > 0 && o.kernel > 0 && o.stride > 0, "Conv2d: in ", o.in, ", out ", o.out,
         ", kernel ", o.kernel, ", stride ", o.stride, "; all must be positive");
+  check(o.dilation > 0 && o.groups > 0 && o.in % o.groups == 0 && o.out % o.groups == 0,
+        "Conv2d: dilation ", o.dilation, ", groups ", o.groups, " for in ", o.in, ", out ", o.out,
+        "; groups must divide both");
   return o;
 }
 
@@ -63,18 +66,23 @@ auto at_layer(const std::string& name, const Run& run) {
 }  // namespace
 
 Conv2d::Conv2d(const Options& o)
-    : options(checked(o)), weight(parameter({o.out, o.kernel, o.kernel, o.in})) {
+    : options(checked(o)), weight(parameter({o.out, o.kernel, o.kernel, o.in / o.groups})) {
   if (o.bias) bias = parameter({o.out});
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Tensor& into) const {
-  return conv2d(x, weight, bias, {.stride = options.stride, .padding = options.padding}, into);
+  return conv2d(x, weight, bias,
+                {.stride = options.stride,
+                 .padding = options.padding,
+                 .dilation = options.dilation,
+                 .groups = options.groups},
+                into);
 }
 
 void Conv2d::visit(Visitor& visitor) {
-  visitor.parameter(
-      "weight", weight,
-      he_unless_given(options.weight_init, options.kernel * options.kernel * options.in));
+  visitor.parameter("weight", weight,
+                    he_unless_given(options.weight_init,
+                                    options.kernel * options.kernel * options.in / options.groups));
   if (bias) visitor.parameter("bias", bias, options.bias_init);
 }
 
@@ -82,10 +90,12 @@ LayerInfo Conv2d::info(const Shape& input) const {
   check(input.rank() == 4 && input[3] == options.in, "Conv2d: input is ", input,
         ", expected [n, h, w, ", options.in, "]",
         input.rank() == 4 && input[1] == options.in ? "; is this [n, c, h, w]?" : "");
-  const Shape output =
-      windowed("Conv2d", input, options.kernel, options.stride, options.padding, options.out);
-  return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride)), output,
-          output.numel() * options.kernel * options.kernel * options.in};
+  const Shape output = windowed("Conv2d", input, (options.kernel - 1) * options.dilation + 1,
+                                options.stride, options.padding, options.out);
+  return {text("Conv2d ", options.out, ", ", window_name(options.kernel, options.stride),
+               options.dilation > 1 ? text(", dilation ", options.dilation) : "",
+               options.groups > 1 ? text(", groups ", options.groups) : ""),
+          output, output.numel() * options.kernel * options.kernel * options.in / options.groups};
 }
 
 BatchNorm2d::BatchNorm2d(const Options& o)

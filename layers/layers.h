@@ -14,6 +14,7 @@ class Conv2d {
     std::int64_t in = 0, out = 0;
     std::int64_t kernel = 3, stride = 1;
     std::optional<Padding> padding = Padding{};  ///< as in Conv2dOptions
+    std::int64_t dilation = 1, groups = 1;       ///< as in Conv2dOptions
     bool bias = true;
     std::optional<Initializer> weight_init{};  ///< default: He, fan-in
     Initializer bias_init = init::zeros();
@@ -25,7 +26,7 @@ class Conv2d {
   LayerInfo info(const Shape& input) const;
 
   Options options;
-  Tensor weight;  ///< [out, kernel, kernel, in]
+  Tensor weight;  ///< [out, kernel, kernel, in / groups]
   Tensor bias;    ///< [out], undefined without bias
 };
 
@@ -155,10 +156,15 @@ class Sigmoid {
   LayerInfo info(const Shape& input) const { return {"Sigmoid", input}; }
 };
 
-/// x sigmoid(x).
+class Gelu {
+ public:
+  Tensor operator()(const Tensor& x) const { return gelu(x); }
+  LayerInfo info(const Shape& input) const { return {"GELU", input}; }
+};
+
 class Silu {
  public:
-  Tensor operator()(const Tensor& x) const { return x * sigmoid(x); }
+  Tensor operator()(const Tensor& x) const { return silu(x); }
   LayerInfo info(const Shape& input) const { return {"SiLU", input}; }
 };
 

@@ -143,10 +143,10 @@ void augment_general(const AugmentGeometry& g, const Placement& placement, std::
     sample_rotated(g, placement, x, image.data());
   } else {
     float* to = image.data();
-    for_pixels(g, placement, [&](std::int64_t, std::int64_t from) {
-      for (std::int64_t c = 0; c < g.c; ++c)
-        *to++ = static_cast<float>(static_cast<double>(x[from + c]) * g.scale);
-    });
+    for (std::int64_t i = 0; i < g.crop_h; ++i)
+      for (std::int64_t j = 0; j < g.crop_w; ++j)
+        for (std::int64_t c = 0; c < g.c; ++c)
+          *to++ = static_cast<float>(stored(g, x, placement.top + i, placement.column(g, j), c));
   }
   recolor(g, Recoloring::draw(g, random_words({seed, Stream::color, epoch}, index)), image.data());
   if (g.noise != 0) add_noise(g.noise, {seed, Stream::noise, epoch}, index, values, image.data());

@@ -32,7 +32,8 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
   const bool fits = is_float || onednn_fits_bfloat16(g, direction);
   if (algorithm == automatic) {
     if (!has_onednn || !fits) return im2col;
-    return is_float && context.winograd() && prefers_winograd(g) ? winograd : onednn;
+    const bool filtering = is_float && context.winograd() && g.groups == 1 && prefers_winograd(g);
+    return filtering ? winograd : onednn;
   }
   const bool known = algorithm == im2col || (has_onednn && algorithm == onednn) ||
                      (is_float && algorithm == winograd);
@@ -44,8 +45,8 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
         g.windows.h, ", ", g.windows.w, ", ", g.c, "], windows ", g.windows.r, "x", g.windows.s,
         " at ", g.windows.stride_h, ", ", g.windows.stride_w);
   check(algorithm != winograd || winograd_fits(g), op,
-        ": the algorithm winograd is for 3x3 windows at stride 1, not ", g.windows.r, "x",
-        g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);
+        ": the algorithm winograd is for 3x3 windows at stride 1, undilated, not ", g.windows.r,
+        "x", g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);
   return algorithm;
 }
 
@@ -61,9 +62,9 @@ std::int64_t rows_per_block(const Conv2dGeometry& g) {
 template <class Visit>
 void for_window(const Windows& win, std::int64_t p, std::int64_t q, Visit&& visit) {
   for (std::int64_t r = 0; r < win.r; ++r) {
-    const std::int64_t i = p * win.stride_h - win.padding.top + r;
+    const std::int64_t i = p * win.stride_h - win.padding.top + r * win.dilation_h;
     for (std::int64_t s = 0; s < win.s; ++s) {
-      const std::int64_t j = q * win.stride_w - win.padding.left + s;
+      const std::int64_t j = q * win.stride_w - win.padding.left + s * win.dilation_w;
       const bool inside = i >= 0 && i < win.h && j >= 0 && j < win.w;
       visit(r * win.s + s, inside ? i * win.w + j : -1);
     }
@@ -183,6 +184,10 @@ template <class T>
 void conv2d_forward(CpuContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y, Conv2dAlgorithm algorithm) {
   algorithm = chosen<T>(context, g, Conv2dDirection::forward, algorithm, "conv2d_forward");
+  if (g.groups > 1 && algorithm != Conv2dAlgorithm::onednn)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_forward(context, one, x + c, w + weight, bias ? bias + k : nullptr, y + k, algorithm);
+    });
   if (empty(g)) {  // nothing to write, or (no input channels) the bias alone
     const Windows& win = g.windows;
     for (std::int64_t i = 0; i < win.n * win.out_h() * win.out_w(); ++i)
@@ -206,6 +211,10 @@ void conv2d_backward_data(CpuContext& context, const Conv2dGeometry& g, const T*
                           T* dx, Conv2dAlgorithm algorithm) {
   algorithm =
       chosen<T>(context, g, Conv2dDirection::backward_data, algorithm, "conv2d_backward_data");
+  if (g.groups > 1 && algorithm != Conv2dAlgorithm::onednn)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_backward_data(context, one, dy + k, w + weight, dx + c, algorithm);
+    });
   if (empty(g)) {
     for (std::int64_t i = 0; i < g.windows.n * g.windows.h * g.windows.w; ++i)
       std::fill_n(dx + i * g.x_step(), g.c, T(0));
@@ -227,8 +236,12 @@ void conv2d_backward_weight(CpuContext& context, const Conv2dGeometry& g, const 
                             wide_t<T>* dw, Conv2dAlgorithm algorithm) {
   algorithm =
       chosen<T>(context, g, Conv2dDirection::backward_weight, algorithm, "conv2d_backward_weight");
+  if (g.groups > 1 && algorithm != Conv2dAlgorithm::onednn)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_backward_weight(context, one, x + c, dy + k, dw + weight, algorithm);
+    });
   if (empty(g)) {
-    std::fill_n(dw, g.k * g.windows.r * g.windows.s * g.c, T(0));
+    std::fill_n(dw, g.weights(), T(0));
     return;
   }
   const ProfileScope scope(context, "conv2d_backward_weight",

@@ -2,7 +2,7 @@
 // primitive.
 #include "conv2d_onednn.h"
 
-#include <array>
+#include <compare>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -22,26 +22,17 @@ using dnnl::memory;
 
 enum class Direction : std::int64_t { forward, forward_bias, backward_data, backward_weight };
 
-using Key = std::array<std::int64_t, 15>;
+// Pitches are no part of it: images are packed first.
+struct Key {
+  Conv2dGeometry geometry;
+  Direction direction;
+  DType dtype;
+  friend auto operator<=>(const Key&, const Key&) = default;
+};
 
-Key key_of(const Conv2dGeometry& g, Direction direction, DType dtype) {
-  const Windows& win = g.windows;
-  const Padding& pad = win.padding;
-  return {static_cast<std::int64_t>(direction),
-          static_cast<std::int64_t>(dtype),
-          win.n,
-          win.h,
-          win.w,
-          win.r,
-          win.s,
-          win.stride_h,
-          win.stride_w,
-          pad.top,
-          pad.bottom,
-          pad.left,
-          pad.right,
-          g.c,
-          g.k};
+Key key_of(Conv2dGeometry g, Direction direction, DType dtype) {
+  g.x_pitch = g.y_pitch = 0;
+  return {g, direction, dtype};
 }
 
 // What one chunk executes, and the layouts it wants.
@@ -67,15 +58,21 @@ Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction di
   Plan plan;
   plan.x = image(g.c, win.h, win.w);
   plan.y = image(g.k, win.out_h(), win.out_w());
-  const memory::dims w_dims{g.k, g.c, win.r, win.s};
+  const std::int64_t filter_c = g.filter_c(), filters = g.k / g.groups;
+  memory::dims w_dims{filters, filter_c, win.r, win.s};
+  memory::dims krsc{win.r * win.s * filter_c, 1, win.s * filter_c, filter_c};
+  if (g.groups > 1) {
+    w_dims.insert(w_dims.begin(), g.groups);
+    krsc.insert(krsc.begin(), filters * win.r * win.s * filter_c);
+  }
   const auto w_desc = [&](DType type, const auto& layout) {
     return memory::desc(w_dims, onednn_type(type), layout);
   };
   const memory::desc any = w_desc(dtype, memory::format_tag::any);
-  plan.w_krsc = w_desc(direction == Direction::backward_weight ? DType::float32 : dtype,
-                       memory::dims{win.r * win.s * g.c, 1, win.s * g.c, g.c});
+  plan.w_krsc = w_desc(direction == Direction::backward_weight ? DType::float32 : dtype, krsc);
   plan.bias = memory::desc({g.k}, memory::data_type::f32, memory::format_tag::x);
   const memory::dims strides{win.stride_h, win.stride_w};
+  const memory::dims dilation{win.dilation_h - 1, win.dilation_w - 1};  // oneDNN counts from 0
   const memory::dims before{win.padding.top, win.padding.left};
   const memory::dims after{win.padding.bottom, win.padding.right};
   const auto algorithm = dnnl::algorithm::convolution_direct;
@@ -84,22 +81,24 @@ Plan make_plan(const dnnl::engine& engine, const Conv2dGeometry& g, Direction di
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
 
   const auto describe = [&](const auto&... tensors) {
-    return onednn_descriptor<dnnl::convolution_forward>(engine, attributes, training, algorithm,
-                                                        tensors..., strides, before, after);
+    return onednn_descriptor<dnnl::convolution_forward>(
+        engine, attributes, training, algorithm, tensors..., strides, dilation, before, after);
   };
   const auto forward = direction == Direction::forward_bias
                            ? describe(plan.x, any, plan.bias, plan.y)
                            : describe(plan.x, any, plan.y);
   if (direction == Direction::backward_data) {
     const auto backward = onednn_gradient_descriptor<dnnl::convolution_backward_data>(
-        engine, attributes, forward, algorithm, plan.x, any, plan.y, strides, before, after);
+        engine, attributes, forward, algorithm, plan.x, any, plan.y, strides, dilation, before,
+        after);
     plan.convolution = dnnl::convolution_backward_data(backward);
     plan.w = backward.weights_desc();
     plan.scratch = backward.scratchpad_desc();
   } else if (direction == Direction::backward_weight) {
     const memory::desc gradient = w_desc(DType::float32, memory::format_tag::any);
     const auto backward = onednn_gradient_descriptor<dnnl::convolution_backward_weights>(
-        engine, attributes, forward, algorithm, plan.x, gradient, plan.y, strides, before, after);
+        engine, attributes, forward, algorithm, plan.x, gradient, plan.y, strides, dilation, before,
+        after);
     plan.convolution = dnnl::convolution_backward_weights(backward);
     plan.w = backward.diff_weights_desc();
     plan.scratch = backward.scratchpad_desc();
@@ -140,7 +139,8 @@ void with_onednn(const Conv2dGeometry& g, const char* op, Body&& body) {
   } catch (const dnnl::error& error) {
     const Windows& win = g.windows;
     fail(ErrorKind::unexpected, op, ": oneDNN failed: ", error.what(), " (input [", win.n, ",",
-         win.h, ",", win.w, ",", g.c, "], weight [", g.k, ",", win.r, ",", win.s, ",", g.c, "])");
+         win.h, ",", win.w, ",", g.c, "], weight [", g.k, ",", win.r, ",", win.s, ",", g.filter_c(),
+         "])");
   }
 }
 
@@ -333,7 +333,7 @@ void conv2d_backward_weight_onednn(CpuContext& context, const Conv2dGeometry& g,
     const Chunks chunks =
         make_chunks(state, g, Direction::backward_weight, dtype_of<T>,
                     ceil_div(g.windows.n, std::min<std::int64_t>(8, g.windows.n)));
-    const std::int64_t krsc = g.k * g.windows.r * g.windows.s * g.c;
+    const std::int64_t krsc = g.weights();
     const bool one_layout = chunks.last->w == chunks.whole->w;
     // With unlike layouts every chunk is turned to KRSC before the sum.
     const bool early = !one_layout && (chunks.whole->reorder || chunks.last->reorder);

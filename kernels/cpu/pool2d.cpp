@@ -173,13 +173,14 @@ void avg_pool2d_forward(CpuContext& context, const Pool2dGeometry& g, const T* x
   const Windows win = g.windows;
   for_output_rows(context, g,
                   [=, channels = g.c, x_step = g.x_step(), y_step = g.y_step(), out_h = win.out_h(),
-                   out_w = win.out_w()](std::int64_t row) {
+                   out_w = win.out_w(), count_padding = g.count_padding](std::int64_t row) {
                     const std::int64_t n = row / out_h, p = row % out_h;
                     const Span rows = inside(p, win.stride_h, win.padding.top, win.r, win.h);
                     for (std::int64_t q = 0; q < out_w; ++q) {
                       const Span columns = inside(q, win.stride_w, win.padding.left, win.s, win.w);
                       const std::int64_t count =
-                          (rows.end - rows.begin) * (columns.end - columns.begin);
+                          count_padding ? win.r * win.s
+                                        : (rows.end - rows.begin) * (columns.end - columns.begin);
                       const W divisor = static_cast<W>(std::max<std::int64_t>(1, count));
                       for (std::int64_t c0 = 0; c0 < channels; c0 += block) {
                         const std::int64_t width = std::min(block, channels - c0);
@@ -207,14 +208,16 @@ void avg_pool2d_backward(CpuContext& context, const Pool2dGeometry& g, const T* 
     using W = wide_t<T>;
     const WideRows<T> sums(dx + n * win.h * win.w * g.x_step(), win.h * win.w, g.c, g.x_step());
     multiversion([=, &sums, channels = g.c, x_step = sums.step(), y_step = g.y_step(),
-                  out_h = win.out_h(), out_w = win.out_w()] {
+                  out_h = win.out_h(), out_w = win.out_w(), count_padding = g.count_padding] {
       W* const image = sums.data();
       sums.clear();
       for (std::int64_t p = 0; p < out_h; ++p) {
         const Span rows = inside(p, win.stride_h, win.padding.top, win.r, win.h);
         for (std::int64_t q = 0; q < out_w; ++q) {
           const Span columns = inside(q, win.stride_w, win.padding.left, win.s, win.w);
-          const std::int64_t count = (rows.end - rows.begin) * (columns.end - columns.begin);
+          const std::int64_t count = count_padding
+                                         ? win.r * win.s
+                                         : (rows.end - rows.begin) * (columns.end - columns.begin);
           const W divisor = static_cast<W>(count);
           const T* const gradient = dy + ((n * out_h + p) * out_w + q) * y_step;
           for (std::int64_t r = rows.begin; r < rows.end; ++r)

@@ -14,11 +14,13 @@ constexpr bool on_tensor_cores = std::is_same_v<T, float> || std::is_same_v<T, b
 
 // What automatic stands for; throws for an algorithm that cannot be had.
 template <class T>
-Conv2dAlgorithm choose(const CudaContext& context, Conv2dAlgorithm algorithm, const char* op) {
+Conv2dAlgorithm choose(const CudaContext& context, const Conv2dGeometry& g,
+                       Conv2dAlgorithm algorithm, const char* op) {
   const bool cudnn = on_tensor_cores<T> && has_cudnn();
   if (algorithm == Conv2dAlgorithm::automatic) {
     if (cudnn) return Conv2dAlgorithm::cudnn;
-    return std::is_same_v<T, bfloat16> ? Conv2dAlgorithm::implicit_gemm : Conv2dAlgorithm::im2col;
+    return std::is_same_v<T, bfloat16> && !g.windows.is_dilated() ? Conv2dAlgorithm::implicit_gemm
+                                                                  : Conv2dAlgorithm::im2col;
   }
   const bool known = algorithm == Conv2dAlgorithm::im2col ||
                      (algorithm == Conv2dAlgorithm::implicit_gemm && on_tensor_cores<T>) ||
@@ -30,6 +32,8 @@ Conv2dAlgorithm choose(const CudaContext& context, Conv2dAlgorithm algorithm, co
         op,
         ": implicit_gemm rounds float32 to TF32, which is switched off (set_tf32); use "
         "automatic or im2col");
+  check(algorithm != Conv2dAlgorithm::implicit_gemm || !g.windows.is_dilated(), op,
+        ": implicit_gemm has no dilation; use automatic or im2col");
   return algorithm;
 }
 
@@ -65,7 +69,11 @@ void fill(CudaContext& context, const char* op, std::int64_t pixels, std::int64_
 template <class T>
 void conv2d_forward(CudaContext& context, const Conv2dGeometry& g, const T* x, const T* w,
                     const wide_t<T>* bias, T* y, Conv2dAlgorithm algorithm) {
-  algorithm = choose<T>(context, algorithm, "conv2d_forward");
+  algorithm = choose<T>(context, g, algorithm, "conv2d_forward");
+  if (g.groups > 1)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_forward(context, one, x + c, w + weight, bias ? bias + k : nullptr, y + k, algorithm);
+    });
   const Windows& win = g.windows;
   if (empty(g))
     return fill(context, "conv2d_forward", output_pixels(win), g.k, g.y_step(), bias, y);
@@ -82,7 +90,11 @@ void conv2d_forward(CudaContext& context, const Conv2dGeometry& g, const T* x, c
 template <class T>
 void conv2d_backward_data(CudaContext& context, const Conv2dGeometry& g, const T* dy, const T* w,
                           T* dx, Conv2dAlgorithm algorithm) {
-  algorithm = choose<T>(context, algorithm, "conv2d_backward_data");
+  algorithm = choose<T>(context, g, algorithm, "conv2d_backward_data");
+  if (g.groups > 1)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_backward_data(context, one, dy + k, w + weight, dx + c, algorithm);
+    });
   const Windows& win = g.windows;
   if (empty(g))
     return fill<T>(context, "conv2d_backward_data", win.n * win.h * win.w, g.c, g.x_step(), nullptr,
@@ -101,7 +113,11 @@ void conv2d_backward_data(CudaContext& context, const Conv2dGeometry& g, const T
 template <class T>
 void conv2d_backward_weight(CudaContext& context, const Conv2dGeometry& g, const T* x, const T* dy,
                             wide_t<T>* dw, Conv2dAlgorithm algorithm) {
-  algorithm = choose<T>(context, algorithm, "conv2d_backward_weight");
+  algorithm = choose<T>(context, g, algorithm, "conv2d_backward_weight");
+  if (g.groups > 1)
+    return for_groups(g, [&](const Conv2dGeometry& one, auto c, auto k, auto weight) {
+      conv2d_backward_weight(context, one, x + c, dy + k, dw + weight, algorithm);
+    });
   const Windows& win = g.windows;
   if (empty(g))
     return fill<wide_t<T>>(context, "conv2d_backward_weight", g.k, win.r * win.s * g.c,

@@ -45,8 +45,8 @@ __global__ void gather_patches(Conv2dGeometry g, std::int64_t images, const T* x
   const std::int64_t q = place % win.out_w(), p = place / win.out_w() % win.out_h();
   const std::int64_t n = place / (win.out_w() * win.out_h());
   if (n >= images) return;
-  const std::int64_t h = p * win.stride_h - win.padding.top + tap / win.s;
-  const std::int64_t v = q * win.stride_w - win.padding.left + tap % win.s;
+  const std::int64_t h = p * win.stride_h - win.padding.top + tap / win.s * win.dilation_h;
+  const std::int64_t v = q * win.stride_w - win.padding.left + tap % win.s * win.dilation_w;
   const bool inside = h >= 0 && h < win.h && v >= 0 && v < win.w;
   patches[i] = inside ? x[((n * win.h + h) * win.w + v) * g.x_step() + c] : T(0);
 }
@@ -63,7 +63,8 @@ __global__ void add_patches(Conv2dGeometry g, std::int64_t images, const wide_t<
   wide_t<T> sum = 0;
   for (std::int64_t r = 0; r < win.r; ++r)
     for (std::int64_t s = 0; s < win.s; ++s) {
-      const std::int64_t from_h = h + win.padding.top - r, from_w = v + win.padding.left - s;
+      const std::int64_t from_h = h + win.padding.top - r * win.dilation_h;
+      const std::int64_t from_w = v + win.padding.left - s * win.dilation_w;
       if (from_h < 0 || from_w < 0 || from_h % win.stride_h || from_w % win.stride_w) continue;
       const std::int64_t p = from_h / win.stride_h, q = from_w / win.stride_w;
       if (p >= win.out_h() || q >= win.out_w()) continue;

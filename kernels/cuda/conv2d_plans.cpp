@@ -18,6 +18,7 @@ std::string text_of(const Conv2dProblem& problem) {
                           " h", win.h, " w", win.w, " c", g.c, " k", g.k, " r", win.r, " s", win.s,
                           " stride ", win.stride_h, " ", win.stride_w, " pad ", win.padding.top,
                           " ", win.padding.bottom, " ", win.padding.left, " ", win.padding.right);
+  if (win.is_dilated()) line += text(" dilation ", win.dilation_h, " ", win.dilation_w);
   if (g.x_step() != g.c) line += text(" x_pitch ", g.x_step());
   if (g.y_step() != g.k) line += text(" y_pitch ", g.y_step());
   if (!problem.aligned) line += " unaligned";

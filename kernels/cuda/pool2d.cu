@@ -34,6 +34,7 @@ __device__ Span covering(std::int64_t i, std::int64_t stride, std::int64_t befor
 struct Pool {
   Windows win;
   std::int64_t out_h, out_w, channels, x_step, y_step, vectors;
+  bool count_padding;
 
   Pool(const Pool2dGeometry& g, int width)
       : win(g.windows),
@@ -42,7 +43,8 @@ struct Pool {
         channels(g.c),
         x_step(g.x_step()),
         y_step(g.y_step()),
-        vectors(g.c / width) {}
+        vectors(g.c / width),
+        count_padding(g.count_padding) {}
 
   std::int64_t inputs() const { return win.n * win.h * win.w * vectors; }
   std::int64_t outputs() const { return win.n * out_h * out_w * vectors; }
@@ -53,7 +55,9 @@ struct Pool {
   __device__ Span columns(std::int64_t q) const {
     return inside(q, win.stride_w, win.padding.left, win.s, win.w);
   }
+  // What an average is over.
   __device__ std::int64_t pixels(std::int64_t p, std::int64_t q) const {
+    if (count_padding) return win.r * win.s;
     const Span r = rows(p), s = columns(q);
     return (r.end - r.begin) * (s.end - s.begin);
   }

@@ -32,9 +32,9 @@ const char* const implicit_gemm = "implicit_gemm";
 
 std::vector<Conv2dPlan> plans_of(const Conv2dProblem& problem) {
   std::vector<Conv2dPlan> plans{{.name = im2col, .deterministic = true}};
-  if (problem.tensor_cores())
+  if (problem.tensor_cores() && !problem.geometry.windows.is_dilated())
     plans.push_back({.name = implicit_gemm, .deterministic = true, .tensor_core = true});
-  if (problem.dtype == DType::bfloat16) std::swap(plans[0], plans[1]);
+  if (problem.dtype == DType::bfloat16) std::swap(plans.front(), plans.back());
   return plans;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <shatter/core/indexing.h>
+#include <shatter/core/linear_algebra.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 
@@ -20,6 +21,11 @@ inline Tensor draw(const Shape& shape, std::uint64_t seed, double shift = 0) {
   return x.set_requires_grad();
 }
 
+/// x x^T + 1: symmetric, far from singular.
+inline Tensor positive(const Tensor& x) {
+  return matmul(x, x, false, true) + Tensor::eye(x.dim(-2), x.dtype(), x.device());
+}
+
 struct GradientCase {
   const char* name;
   std::function<Tensor(const Inputs&)> f;
@@ -31,7 +37,7 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
   const auto draw = [device](const Shape& shape, std::uint64_t seed, double shift = 0) {
     return test::draw(shape, seed, shift).detach().to(device).set_requires_grad();
   };
-  const Padding odd{.top = 0, .bottom = 1, .left = 2, .right = 1};
+  const Padding odd{0, 1, 2, 1};
   const Tensor labels = Tensor::from(std::vector<std::int32_t>{2, 0, 1}, {3}, device);
   const Tensor places = Tensor::from(std::vector<std::int32_t>{3, 0, 3}, {3}, device);
   const Tensor each = Tensor::from(std::vector<std::int64_t>{1, 1, 3, 0, 2, 0}, {2, 3}, device);
@@ -66,6 +72,20 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
       {"sin", [](const Inputs& x) { return sin(x[0]); }, {draw({7}, 1)}},
       {"cos", [](const Inputs& x) { return cos(x[0]); }, {draw({7}, 1)}},
       {"erf", [](const Inputs& x) { return erf(x[0]); }, {draw({7}, 1)}},
+      {"log1p", [](const Inputs& x) { return log1p(x[0]); }, {draw({7}, 1, 4)}},
+      {"expm1", [](const Inputs& x) { return expm1(x[0]); }, {draw({7}, 1)}},
+      {"floor, ceil and round",
+       [](const Inputs& x) {
+         return x[0] * (floor(10 * x[0]) + ceil(10 * x[0]) * round(10 * x[0]));
+       },
+       {draw({7}, 1)}},
+      {"gelu", [](const Inputs& x) { return gelu(x[0]); }, {draw({7}, 1)}},
+      {"silu", [](const Inputs& x) { return silu(x[0]); }, {draw({7}, 1)}},
+      {"p_norm",
+       [](const Inputs& x) {
+         return p_norm(x[0], 1, 0) + p_norm(x[0], 3, 0) * p_norm(x[0], p_infinity, 0);
+       },
+       {draw({5, 3}, 1)}},
       {"sign", [](const Inputs& x) { return square(x[0]) * sign(x[0]); }, {draw({7}, 1)}},
       {"negative", [](const Inputs& x) { return -square(x[0]); }, {draw({7}, 1)}},
       {"scalars on both sides",
@@ -170,6 +190,14 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
                        buffer.slice_channels(2, 3));
        },
        {draw({2, 3, 3, 4}, 1), draw({3, 3, 3, 2}, 2)}},
+      {"conv2d dilated, in groups",
+       [odd](const Inputs& x) {
+         return conv2d(x[0], x[1], x[2], {.stride = 2, .padding = odd, .dilation = 2, .groups = 2});
+       },
+       {draw({2, 5, 6, 4}, 1), draw({6, 2, 2, 2}, 2), draw({6}, 3)}},
+      {"conv2d depthwise",
+       [](const Inputs& x) { return conv2d(x[0], x[1], {}, {.padding = 1, .groups = 3}); },
+       {draw({1, 4, 4, 3}, 1), draw({3, 3, 3, 1}, 2)}},
       {"max_pool2d",
        [](const Inputs& x) {
          return max_pool2d(x[0], {.window = 3, .stride = 2, .padding = same});
@@ -178,6 +206,11 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
       {"avg_pool2d",
        [odd](const Inputs& x) {
          return avg_pool2d(x[0], {.window = 3, .stride = 2, .padding = odd});
+       },
+       {draw({2, 6, 5, 3}, 1)}},
+      {"avg_pool2d, padding counted",
+       [](const Inputs& x) {
+         return avg_pool2d(x[0], {.window = 3, .stride = 2, .padding = 1, .count_padding = true});
        },
        {draw({2, 6, 5, 3}, 1)}},
       {"global_avg_pool2d",
@@ -225,6 +258,33 @@ inline std::vector<GradientCase> gradient_cases(Device device = {}) {
       {"cross_entropy, smoothed",
        [labels](const Inputs& x) { return cross_entropy(x[0], labels, 0.1); },
        {draw({3, 4}, 1)}},
+      {"cross_entropy_each",
+       [labels](const Inputs& x) { return square(cross_entropy_each(x[0], labels)); },
+       {draw({3, 4}, 1)}},
+      {"cholesky", [](const Inputs& x) { return cholesky(positive(x[0])); }, {draw({2, 3, 3}, 1)}},
+      {"cholesky of a lower triangle",
+       [device](const Inputs& x) {
+         return cholesky(x[0] + 8 * Tensor::eye(3, x[0].dtype(), device));
+       },
+       {draw({3, 3}, 1)}},
+      {"solve",
+       [](const Inputs& x) { return solve(positive(x[0]), x[1]); },
+       {draw({2, 3, 3}, 1), draw({2, 3, 2}, 2)}},
+      {"solve for a vector",
+       [](const Inputs& x) { return solve(x[0], x[1]); },
+       {draw({2, 2}, 1), draw({2}, 2)}},
+      {"inverse", [](const Inputs& x) { return inverse(positive(x[0])); }, {draw({3, 3}, 1)}},
+      {"slogdet", [](const Inputs& x) { return slogdet(x[0]).logdet; }, {draw({2, 3, 3}, 1)}},
+      {"eigh, values",
+       [](const Inputs& x) { return square(eigh(x[0]).values); },
+       {draw({2, 3, 3}, 1)}},
+      {"eigh, vectors",
+       [](const Inputs& x) { return square(eigh(x[0]).vectors); },
+       {draw({3, 3}, 1)}},
+      {"svd, tall", [](const Inputs& x) { return square(svd(x[0]).s); }, {draw({2, 4, 3}, 1)}},
+      {"svd, wide", [](const Inputs& x) { return square(svd(x[0]).s); }, {draw({2, 4}, 1)}},
+      {"qr, q", [](const Inputs& x) { return square(qr(x[0]).q); }, {draw({2, 4, 3}, 1)}},
+      {"qr, r", [](const Inputs& x) { return square(qr(x[0]).r); }, {draw({4, 3}, 1)}},
       {"mean_squared_error",
        [](const Inputs& x) { return mean_squared_error(x[0], x[1]); },
        {draw({3, 4}, 1), draw({3, 4}, 2)}},

@@ -160,6 +160,41 @@ TEST_CASE("crops and flips follow the documented draws, whitened over the crop")
   REQUIRE(flips < 32);
 }
 
+TEST_CASE("a padded crop reads zeros around the image, at the documented draws") {
+  on_each_backend();
+  AugmentGeometry g = geometry(6, 5, 3, 6, 5);
+  g.padding = 2;
+  g.random_crop = g.flip = true;
+  const std::int64_t count = 40;
+  const auto x = images(g, count);
+  const auto y = run(g, x, first(count), 5, 3);
+  std::set<std::int64_t> tops, lefts;
+  std::size_t o = 0;
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto number = static_cast<std::uint32_t>(n);
+    const Words4 crop = random_words({5, Stream::crop, 3}, number);
+    const std::int64_t top = std::int64_t(below(5, crop[0], crop[1])) - 2;
+    const std::int64_t left = std::int64_t(below(5, crop[2], crop[3])) - 2;
+    const bool flip = uniform_float(random_words({5, Stream::flip, 3}, number)[0]) < 0.5f;
+    tops.insert(top);
+    lefts.insert(left);
+    for (std::int64_t i = 0; i < 6; ++i)
+      for (std::int64_t j = 0; j < 5; ++j)
+        for (std::int64_t c = 0; c < 3; ++c) {
+          const std::int64_t row = top + i, column = left + (flip ? 4 - j : j);
+          const bool inside = row >= 0 && row < 6 && column >= 0 && column < 5;
+          const auto from = static_cast<std::size_t>(((n * 6 + row) * 5 + column) * 3 + c);
+          REQUIRE(y[o++] == (inside ? static_cast<float>(x[from] / 255.0) : 0.0f));
+        }
+  }
+  REQUIRE(tops == std::set<std::int64_t>{-2, -1, 0, 1, 2});
+  REQUIRE(lefts == tops);
+
+  g.random_crop = g.flip = false;  // the centre of the padded image is that of the image
+  AugmentGeometry whole = geometry(6, 5, 3, 6, 5);
+  REQUIRE(run(g, x, first(3)) == run(whole, x, first(3)));
+}
+
 TEST_CASE("an image's draws depend on its index, seed and epoch, not on its place in the batch") {
   on_each_backend();
   AugmentGeometry g = geometry(12, 12, 3, 8, 8);

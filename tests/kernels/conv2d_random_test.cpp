@@ -57,9 +57,13 @@ Conv2dGeometry random_geometry(Draw& draw) {
     win.padding = {draw.below(4), draw.below(4), draw.below(4), draw.below(4)};
     g.c = draw.one_of({1, 2, 3, 5, 8, 16, 17, 32, 48, 64});
     g.k = draw.one_of({1, 3, 4, 8, 16, 24, 32, 33, 64});
+    if (draw.below(3) == 0) win.dilation_h = 1 + draw.below(3), win.dilation_w = 1 + draw.below(3);
+    if (draw.below(3) == 0) g.groups = draw.one_of({2, 4, 8, 16});
+    if (g.groups > 1 && draw.below(4) == 0) g.c = g.k = g.groups;  // depthwise
+    if (g.c % g.groups || g.k % g.groups) continue;
     if (draw.below(3) == 0) g.x_pitch = g.c + 3, g.y_pitch = g.k + 5;
-    if (win.h + win.padding.top + win.padding.bottom >= win.r &&
-        win.w + win.padding.left + win.padding.right >= win.s)
+    if (win.h + win.padding.top + win.padding.bottom >= win.extent_h() &&
+        win.w + win.padding.left + win.padding.right >= win.extent_w())
       return g;
   }
 }
@@ -69,7 +73,7 @@ std::string described(const Conv2dGeometry& g) {
   const Padding& pad = win.padding;
   return Catch::StringMaker<std::vector<std::int64_t>>::convert(
       {win.n, win.h, win.w, g.c, g.k, win.r, win.s, win.stride_h, win.stride_w, pad.top, pad.bottom,
-       pad.left, pad.right, g.x_pitch});
+       pad.left, pad.right, g.x_pitch, win.dilation_h, win.dilation_w, g.groups});
 }
 
 // Requires what was written, rows of `channels` at `step`, to be `expected` after one rounding.
@@ -93,7 +97,7 @@ void compare(CpuContext& context, const Conv2dGeometry& g, std::uint32_t seed) {
   packed.x_pitch = packed.y_pitch = 0;
   const Windows& win = g.windows;
   const std::int64_t pixels = win.n * win.h * win.w, places = win.n * win.out_h() * win.out_w();
-  const std::int64_t weights = g.k * win.r * win.s * g.c;
+  const std::int64_t weights = g.weights();
   const auto x = integer_values<T>(pixels * g.c, seed), w = integer_values<T>(weights, seed + 1),
              dy = integer_values<T>(places * g.k, seed + 2);
   const auto x_wide = to_double(x), w_wide = to_double(w), dy_wide = to_double(dy);
@@ -117,7 +121,7 @@ void compare(CpuContext& context, const Conv2dGeometry& g, std::uint32_t seed) {
   require_exact("data gradient", dx, g.c, g.x_step(), dx_wide);
   spoil_kept_memory();
   conv2d_backward_weight<T>(context, g, xs.data(), dys.data(), dw.data());
-  require_exact("weight gradient", dw, g.c, g.c, dw_wide);
+  require_exact("weight gradient", dw, g.filter_c(), g.filter_c(), dw_wide);
 }
 
 }  // namespace
@@ -128,7 +132,7 @@ TEMPLATE_TEST_CASE("conv2d of random geometries is exact on small integers", "",
   for (std::uint32_t seed = 1; seed <= 600; ++seed) {
     Draw draw(seed);
     const Conv2dGeometry g = random_geometry(draw);
-    INFO("n h w c k r s strides padding pitch: " << described(g));
+    INFO("n h w c k r s strides padding pitch dilation groups: " << described(g));
     compare<TestType>(context, g, seed);
   }
 }

@@ -50,7 +50,21 @@ std::vector<Conv2dGeometry> cases() {
   list.push_back(geometry(2, 6, 5, 4, 3, 3, 3, 1, {2, 0, 1, 2}));
   list.push_back(geometry(3, 9, 9, 8, 8, 3, 3, 3, {0, 2, 3, 1}));
   list.push_back(geometry(1, 5, 5, 3, 4, 5, 5, 1, {}));  // one output pixel
+  for (const std::int64_t groups : {1, 3}) {
+    Conv2dGeometry g = geometry(2, 9, 8, 6, 9, 3, 2, 2, {2, 1, 3, 0});
+    g.windows.dilation_h = 2;
+    g.windows.dilation_w = 3;
+    g.groups = groups;
+    list.push_back(g);
+  }
+  Conv2dGeometry depthwise = geometry(3, 6, 6, 16, 16, 3, 3, 1, {1, 1, 1, 1});
+  depthwise.groups = 16;
+  list.push_back(depthwise);
   return list;
+}
+
+bool fits(const Conv2dGeometry& g, Conv2dAlgorithm algorithm) {
+  return algorithm != Conv2dAlgorithm::implicit_gemm || !g.windows.is_dilated();
 }
 
 struct Problem {
@@ -62,10 +76,10 @@ Problem sizes(const Conv2dGeometry& g) {
   const Windows& win = g.windows;
   const auto window = double(win.r * win.s);
   return {win.n * win.h * win.w * g.c,
-          g.k * win.r * win.s * g.c,
+          g.weights(),
           win.n * win.out_h() * win.out_w() * g.k,
-          window * double(g.c),
-          window * double(g.k),
+          window * double(g.filter_c()),
+          window * double(g.k / g.groups),
           double(win.n * win.out_h() * win.out_w())};
 }
 
@@ -186,7 +200,7 @@ void compare(Conv2dGeometry g, Conv2dAlgorithm algorithm, std::int64_t gap, Data
   const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.k, g.y_step());
   const std::int64_t y_size = size.y / g.k * g.y_step(), x_size = size.x / g.c * g.x_step();
   on_devices([&](auto& on) {
-    if (!has<T>(on.context, algorithm)) return;
+    if (!has<T>(on.context, algorithm) || !fits(g, algorithm)) return;
     if constexpr (std::is_same_v<std::decay_t<decltype(on.context)>, CudaContext>)
       on.context.set_tf32(tf32);
     const T* const x_there = on.put(xs);

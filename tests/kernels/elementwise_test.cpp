@@ -20,6 +20,10 @@ struct Function {
   double low, high;
 };
 
+double normal_distribution(double x) {
+  return std::erfc(-x / std::sqrt(2.0)) / 2;
+}
+
 const std::vector<Function> functions{
     {UnaryOp::exp, [](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }, -5,
      5},
@@ -46,7 +50,19 @@ const std::vector<Function> functions{
     {UnaryOp::sign, [](double x) { return x > 0   ? 1.0
                                           : x < 0 ? -1.0
                                                   : 0.0; },
-     [](double) { return 0.0; }, -3, 3}};
+     [](double) { return 0.0; }, -3, 3},
+    {UnaryOp::log1p, [](double x) { return std::log1p(x); }, [](double x) { return 1 / (1 + x); },
+     0.01, 3},
+    {UnaryOp::expm1, [](double x) { return std::expm1(x); }, [](double x) { return std::exp(x); },
+     -2, 2},
+    {UnaryOp::floor, [](double x) { return std::floor(x); }, [](double) { return 0.0; }, -3, 3},
+    {UnaryOp::ceil, [](double x) { return std::ceil(x); }, [](double) { return 0.0; }, -3, 3},
+    {UnaryOp::round, [](double x) { return std::nearbyint(x); }, [](double) { return 0.0; }, -3, 3},
+    {UnaryOp::gelu, [](double x) { return x * normal_distribution(x); },
+     [](double x) {
+       return normal_distribution(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0));
+     },
+     0.2, 3}};
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 

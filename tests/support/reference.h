@@ -24,8 +24,8 @@ void each_place(const Windows& win, Visit visit) {
       for (std::int64_t q = 0; q < win.out_w(); ++q)
         for (std::int64_t r = 0; r < win.r; ++r)
           for (std::int64_t s = 0; s < win.s; ++s)
-            visit(n, p, q, r, s, p * win.stride_h - win.padding.top + r,
-                  q * win.stride_w - win.padding.left + s);
+            visit(n, p, q, r, s, p * win.stride_h - win.padding.top + r * win.dilation_h,
+                  q * win.stride_w - win.padding.left + s * win.dilation_w);
 }
 
 inline bool inside(const Windows& win, std::int64_t i, std::int64_t j) {
@@ -38,11 +38,12 @@ void each_product(const Conv2dGeometry& g, Term term) {
   const Windows& win = g.windows;
   each_place(win, [&](auto n, auto p, auto q, auto r, auto s, auto i, auto j) {
     if (!inside(win, i, j)) return;
+    const std::int64_t seen = g.c / g.groups, filters = g.k / g.groups;
     for (std::int64_t k = 0; k < g.k; ++k)
-      for (std::int64_t c = 0; c < g.c; ++c)
+      for (std::int64_t c = 0; c < seen; ++c)
         term(static_cast<std::size_t>(((n * win.out_h() + p) * win.out_w() + q) * g.k + k),
-             static_cast<std::size_t>(((n * win.h + i) * win.w + j) * g.c + c),
-             static_cast<std::size_t>(((k * win.r + r) * win.s + s) * g.c + c));
+             static_cast<std::size_t>(((n * win.h + i) * win.w + j) * g.c + k / filters * seen + c),
+             static_cast<std::size_t>(((k * win.r + r) * win.s + s) * seen + c));
   });
 }
 
@@ -62,7 +63,7 @@ inline Array conv2d_backward_data(const Conv2dGeometry& g, const Array& dy, cons
 }
 
 inline Array conv2d_backward_weight(const Conv2dGeometry& g, const Array& x, const Array& dy) {
-  Array dw = zeros(g.k * g.windows.r * g.windows.s * g.c);
+  Array dw = zeros(g.k * g.windows.r * g.windows.s * g.c / g.groups);
   each_product(g, [&](auto yi, auto xi, auto wi) { dw[wi] += dy[yi] * x[xi]; });
   return dw;
 }

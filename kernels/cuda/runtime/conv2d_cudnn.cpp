@@ -86,21 +86,18 @@ class Cudnn {
 
  private:
   // What a problem is found by in every call; its text would take longer than the call.
-  using Key = std::array<std::int64_t, 17>;
+  struct Key {
+    Conv2dGeometry geometry;
+    Conv2dDirection direction;
+    DType dtype;
+    bool tf32, aligned;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
   static Key key_of(const Conv2dProblem& problem) {
-    const Conv2dGeometry& g = problem.geometry;
-    const Windows& win = g.windows;
-    const Padding& pad = win.padding;
-    const int kind = 4 * static_cast<int>(problem.direction) + 2 * problem.tf32 + problem.aligned;
-    return {kind,         static_cast<int>(problem.dtype),
-            win.n,        win.h,
-            win.w,        win.r,
-            win.s,        win.stride_h,
-            win.stride_w, pad.top,
-            pad.bottom,   pad.left,
-            pad.right,    g.c,
-            g.k,          g.x_step(),
-            g.y_step()};
+    Conv2dGeometry g = problem.geometry;
+    g.x_pitch = g.x_step();  // 0 means the same as c
+    g.y_pitch = g.y_step();
+    return {g, problem.direction, problem.dtype, problem.tf32, problem.aligned};
   }
   struct Known {
     std::string problem;

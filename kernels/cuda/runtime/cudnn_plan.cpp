@@ -131,7 +131,8 @@ CudnnDescriptor image(CudnnTensor id, std::int64_t n, std::int64_t h, std::int64
 CudnnDescriptor convolution(const Windows& win) {
   CudnnDescriptor c(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-  const std::array<std::int64_t, 2> dilation{1, 1}, stride{win.stride_h, win.stride_w};
+  const std::array<std::int64_t, 2> dilation{win.dilation_h, win.dilation_w};
+  const std::array<std::int64_t, 2> stride{win.stride_h, win.stride_w};
   const std::array<std::int64_t, 2> before{win.padding.top, win.padding.left};
   const std::array<std::int64_t, 2> after{win.padding.bottom, win.padding.right};
   c.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 2);

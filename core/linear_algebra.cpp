@@ -1,0 +1,277 @@
+// Factorizations on the host; gradients composed of differentiable ops.
+#include <shatter/core/linear_algebra.h>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+#include <Eigen/LU>
+#include <Eigen/QR>
+#include <Eigen/SVD>
+#include <functional>
+
+#include <shatter/core/checks.h>
+#include <shatter/core/indexing.h>
+#include <shatter/core/ops.h>
+
+namespace shatter {
+namespace {
+
+template <class T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T>
+using MatrixMap = Eigen::Map<Matrix<T>>;
+
+void check_matrices(const char* op, const Tensor& a) {
+  ops::check_operands(op, {a});
+  check(a.dtype() != DType::bfloat16, op, ": operands are bfloat16, expected float32 or float64");
+  check(a.rank() >= 2, op, ": operand is ", a.str(), ", expected [..., m, n]");
+}
+void check_square(const char* op, const Tensor& a) {
+  check_matrices(op, a);
+  check(a.dim(-1) == a.dim(-2), op, ": operand is ", a.str(), ", expected square matrices");
+}
+
+/// a's shape with other last two dimensions.
+Shape with_last(const Tensor& a, const std::vector<std::int64_t>& last) {
+  std::vector<std::int64_t> dims(a.shape().dims().begin(), a.shape().dims().end() - 2);
+  dims.insert(dims.end(), last.begin(), last.end());
+  return Shape(dims);
+}
+
+/// Matrix i of a batch.
+template <class T>
+MatrixMap<T> matrix(const Tensor& x, std::int64_t i) {
+  const std::int64_t m = x.dim(-2), n = x.dim(-1);
+  return MatrixMap<T>(x.data<T>() + i * m * n, m, n);
+}
+
+/// Calls f<T>(i) for every matrix of the packed batch a on the host.
+template <class F>
+void each(const char* op, const Tensor& a, F&& f) {
+  const std::int64_t size = a.dim(-1) * a.dim(-2), count = size ? a.numel() / size : 0;
+  with_floating(a.dtype(), op, [&]<class T>() {
+    for (std::int64_t i = 0; i < count; ++i) f.template operator()<T>(i);
+  });
+}
+
+Tensor host(const Tensor& a) {
+  return a.detach().to(Device::cpu()).packed();
+}
+/// A tensor on the host for results, of a's type.
+Tensor made(const Tensor& a, const Shape& shape) {
+  return Tensor::empty(shape, a.dtype());
+}
+
+Tensor transposed(const Tensor& a) {
+  return transpose(a, -1, -2);
+}
+/// vectors diag(scale): each column times its number.
+Tensor scaled_columns(const Tensor& vectors, const Tensor& scale) {
+  return vectors * unsqueeze(scale, scale.rank() - 1);
+}
+
+/// [m, m]: weights of the lower triangle, the diagonal, and the upper one.
+Tensor triangles(const Tensor& like, double lower, double diagonal, double upper) {
+  const std::int64_t m = like.dim(-1);
+  std::vector<double> values(std::size_t(m * m));
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < m; ++j)
+      values[std::size_t(i * m + j)] = i > j ? lower : i == j ? diagonal : upper;
+  return Tensor::from(values, {m, m}).to(like.dtype()).to(like.device());
+}
+
+Tensor symmetric(const Tensor& a) {
+  return (a + transposed(a)) * 0.5;
+}
+
+[[noreturn]] void fail_at(const char* op, std::int64_t i, const Tensor& a, const char* what) {
+  const bool batch = a.rank() > 2;
+  fail(ErrorKind::data, op, ": ", batch ? text("matrix ", i, " of ") : std::string(), a.str(), " ",
+       what);
+}
+
+/// The gradient of a function f(a) with several results, of which `which` got dy: the closure
+/// recomputes the results where its own gradient is asked for.
+using Gradient = std::function<Tensor(const Tensor& a, const Tensor& dy)>;
+Tensor recorded(const char* op, const Tensor& y, const Tensor& a, Gradient gradient) {
+  return record(
+      op, y.to(a.device()), {a},
+      [gradient = std::move(gradient), a = Saved(a)](const Tensor& dy, const Needed&) {
+        return std::vector<Tensor>{gradient(*a, dy)};
+      },
+      Order::second);
+}
+
+}  // namespace
+
+Tensor cholesky(const Tensor& a) {
+  check_square("cholesky", a);
+  const Tensor in = host(a), factor = Tensor::zeros(in.shape(), in.dtype());
+  each("cholesky", in, [&]<class T>(std::int64_t i) {
+    const Eigen::LLT<Matrix<T>> llt(matrix<T>(in, i));
+    if (llt.info() != Eigen::Success) fail_at("cholesky", i, a, "is not positive definite");
+    matrix<T>(factor, i) = llt.matrixL();
+  });
+  return recorded("cholesky", factor, a, [](const Tensor& of, const Tensor& dy) {
+    const Tensor l = cholesky(of);
+    const Tensor inner = matmul(l, dy * triangles(l, 1, 1, 0), true) * triangles(l, 1, 0.5, 0);
+    // L^-T inner L^-1
+    const Tensor left = solve(transposed(l), inner);
+    const Tensor both = transposed(solve(transposed(l), transposed(left)));
+    // Only the lower triangle is read; its gradient is that of both halves.
+    return symmetric(both) * triangles(l, 2, 1, 0);
+  });
+}
+
+Tensor solve(const Tensor& a, const Tensor& b) {
+  check_square("solve", a);
+  ops::check_operands("solve", {a, b});
+  if (b.defined() && b.rank() == 1 && a.rank() == 2) return squeeze(solve(a, unsqueeze(b, 1)), 1);
+  check(b.defined() && b.rank() == a.rank() && with_last(b, {1, 1}) == with_last(a, {1, 1}) &&
+            b.dim(-2) == a.dim(-1),
+        "solve: operands are ", a.str(), " and ", b.str(),
+        ", expected [..., m, m] and [..., m, k], or [m, m] and [m]");
+  const Tensor in = host(a), right = host(b), x = made(in, b.shape());
+  each("solve", in, [&]<class T>(std::int64_t i) {
+    const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
+    if ((lu.matrixLU().diagonal().array() == T(0)).any()) fail_at("solve", i, a, "is singular");
+    matrix<T>(x, i) = lu.solve(matrix<T>(right, i));
+  });
+  return record(
+      "solve", x.to(a.device()), {a, b},
+      [a = Saved(a), b = Saved(b)](const Tensor& dy, const Needed& needed) {
+        const Tensor db = solve(transposed(*a), dy);
+        const Tensor da = needed[0] ? -matmul(db, solve(*a, *b), false, true) : Tensor();
+        return std::vector<Tensor>{da, needed[1] ? db : Tensor()};
+      },
+      Order::second);
+}
+
+Tensor inverse(const Tensor& a) {
+  check_square("inverse", a);
+  const Tensor one = Tensor::eye(a.dim(-1), a.dtype(), a.device());
+  return solve(a, broadcast_to(one, a.shape()));
+}
+
+SignLogDet slogdet(const Tensor& a) {
+  check_square("slogdet", a);
+  const Tensor in = host(a), sign = made(in, with_last(a, {})), log = made(in, sign.shape());
+  each("slogdet", in, [&]<class T>(std::int64_t i) {
+    const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
+    T total = 0, s = T(lu.permutationP().determinant());
+    for (const T pivot : lu.matrixLU().diagonal()) {
+      total += std::log(std::abs(pivot));
+      s *= pivot > T(0) ? T(1) : pivot < T(0) ? T(-1) : pivot;
+    }
+    sign.data<T>()[i] = s;
+    log.data<T>()[i] = total;
+  });
+  if (a.dim(-1) == 0) {  // the empty product
+    sign.fill(1);
+    log.fill(0);
+  }
+  return {sign.to(a.device()), recorded("slogdet", log, a, [](const Tensor& of, const Tensor& dy) {
+            return transposed(inverse(of)) * unsqueeze(unsqueeze(dy, -1), -1);
+          })};
+}
+
+Eigh eigh(const Tensor& a) {
+  check_square("eigh", a);
+  const Tensor in = host(a), values = made(in, with_last(a, {a.dim(-1)})),
+               vectors = made(in, a.shape());
+  each("eigh", in, [&]<class T>(std::int64_t i) {
+    const Eigen::SelfAdjointEigenSolver<Matrix<T>> solver(matrix<T>(in, i));
+    if (solver.info() != Eigen::Success) fail_at("eigh", i, a, "did not converge");
+    std::copy_n(solver.eigenvalues().data(), a.dim(-1), values.data<T>() + i * a.dim(-1));
+    matrix<T>(vectors, i) = solver.eigenvectors();
+  });
+  // Only the lower triangle is read; its gradient is that of both halves.
+  const auto of_triangle = [](const Tensor& full) {
+    return symmetric(full) * triangles(full, 2, 1, 0);
+  };
+  return {recorded("eigh", values, a,
+                   [of_triangle](const Tensor& of, const Tensor& dy) {
+                     const Tensor v = eigh(of).vectors;
+                     return of_triangle(matmul(scaled_columns(v, dy), v, false, true));
+                   }),
+          recorded("eigh", vectors, a, [of_triangle](const Tensor& of, const Tensor& dy) {
+            const auto [w, v] = eigh(of);
+            // Entry i, j: 1 / (w_j - w_i), on the diagonal 0.
+            const Tensor one = triangles(v, 0, 1, 0);
+            const Tensor gap = unsqueeze(w, w.rank() - 1) - unsqueeze(w, -1) + one;
+            const Tensor inner = matmul(v, dy, true) / gap * triangles(v, 1, 0, 1);
+            return of_triangle(matmul(matmul(v, inner), v, false, true));
+          })};
+}
+
+Svd svd(const Tensor& a) {
+  check_matrices("svd", a);
+  const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
+  const Tensor in = host(a), u = made(in, with_last(a, {m, k})), s = made(in, with_last(a, {k})),
+               vt = made(in, with_last(a, {k, n}));
+  each("svd", in, [&]<class T>(std::int64_t i) {
+    const Eigen::BDCSVD<Matrix<T>> svd(matrix<T>(in, i), Eigen::ComputeThinU | Eigen::ComputeThinV);
+    matrix<T>(u, i) = svd.matrixU();
+    matrix<T>(vt, i) = svd.matrixV().transpose();
+    std::copy_n(svd.singularValues().data(), k, s.data<T>() + i * k);
+  });
+  const Gradient none = [](const Tensor&, const Tensor&) -> Tensor {
+    fail(ErrorKind::usage,
+         "svd: u and vt have no gradient; use eigh of a^T a or a a^T for singular vectors");
+  };
+  return {recorded("svd", u, a, none),
+          recorded("svd", s, a,
+                   [](const Tensor& of, const Tensor& dy) {
+                     // s is the root of the eigenvalues of the smaller product: differentiable
+                     // again, where u and vt are not.
+                     const bool tall = of.dim(-2) >= of.dim(-1);
+                     if (!grad_enabled()) {
+                       const Svd parts = svd(of);
+                       return matmul(scaled_columns(parts.u, dy), parts.vt);
+                     }
+                     const Tensor gram = matmul(of, of, tall, !tall);
+                     const Eigh system = eigh(gram);
+                     const Tensor weight =
+                         flip(dy, -1) / sqrt(system.values);  // eigh's rise, s falls
+                     const Tensor& v = system.vectors;
+                     const Tensor middle = matmul(scaled_columns(v, weight), v, false, true);
+                     return tall ? matmul(of, middle) : matmul(middle, of);
+                   }),
+          recorded("svd", vt, a, none)};
+}
+
+Qr qr(const Tensor& a) {
+  check_matrices("qr", a);
+  const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
+  const Tensor in = host(a), q = made(in, with_last(a, {m, k})),
+               r = Tensor::zeros(with_last(a, {k, n}), in.dtype());
+  each("qr", in, [&]<class T>(std::int64_t i) {
+    const Eigen::HouseholderQR<Matrix<T>> qr(matrix<T>(in, i));
+    matrix<T>(q, i) = qr.householderQ() * Matrix<T>::Identity(m, k);
+    matrix<T>(r, i) = qr.matrixQR().topRows(k).template triangularView<Eigen::Upper>();
+  });
+  const auto tall = [](const Tensor& of) {
+    check(of.dim(-2) >= of.dim(-1), "qr: no gradient for ", of.str(),
+          ", which has more columns than rows");
+  };
+  // The lower triangle mirrored into the upper one, then times r^-T on the right.
+  const auto finish = [](const Tensor& direct, const Tensor& m_of, const Tensor& q_of,
+                         const Tensor& r_of) {
+    const Tensor mirrored =
+        m_of * triangles(m_of, 1, 1, 0) + transposed(m_of * triangles(m_of, 1, 0, 0));
+    const Tensor sum = matmul(q_of, mirrored);
+    return transposed(solve(r_of, transposed(direct ? direct + sum : sum)));
+  };
+  return {recorded("qr", q, a,
+                   [tall, finish](const Tensor& of, const Tensor& dy) {
+                     tall(of);
+                     const auto [q_of, r_of] = qr(of);
+                     return finish(dy, -matmul(dy, q_of, true), q_of, r_of);
+                   }),
+          recorded("qr", r, a, [tall, finish](const Tensor& of, const Tensor& dy) {
+            tall(of);
+            const auto [q_of, r_of] = qr(of);
+            return finish({}, matmul(r_of, dy * triangles(r_of, 0, 1, 1), false, true), q_of, r_of);
+          })};
+}
+
+}  // namespace shatter
