@@ -29,7 +29,7 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
   using enum Conv2dAlgorithm;
   constexpr bool is_float = std::is_same_v<T, float>;
   const bool has_onednn = is_float || (std::is_same_v<T, bfloat16> && has_bfloat16_products());
-  const bool fits = is_float || onednn_fits_bfloat16(g, direction);
+  const bool fits = onednn_fits(g) && (is_float || onednn_fits_bfloat16(g, direction));
   if (algorithm == automatic) {
     if (!has_onednn || !fits) return im2col;
     const bool filtering = is_float && context.winograd() && g.groups == 1 && prefers_winograd(g);
@@ -40,10 +40,10 @@ Conv2dAlgorithm chosen(const CpuContext& context, const Conv2dGeometry& g,
   check(known, op, ": no algorithm ", name_of(algorithm), " for ", name_of(dtype_of<T>),
         " on this CPU; it has automatic, im2col", has_onednn ? ", onednn" : "",
         is_float ? ", winograd" : "");
-  check(algorithm != onednn || fits, op,
-        ": oneDNN computes these windows wrongly in bfloat16: input [", g.windows.n, ", ",
-        g.windows.h, ", ", g.windows.w, ", ", g.c, "], windows ", g.windows.r, "x", g.windows.s,
-        " at ", g.windows.stride_h, ", ", g.windows.stride_w);
+  check(algorithm != onednn || fits, op, ": oneDNN computes these windows wrongly in ",
+        name_of(dtype_of<T>), ": input [", g.windows.n, ", ", g.windows.h, ", ", g.windows.w, ", ",
+        g.c, "], windows ", g.windows.r, "x", g.windows.s, " at ", g.windows.stride_h, ", ",
+        g.windows.stride_w);
   check(algorithm != winograd || winograd_fits(g), op,
         ": the algorithm winograd is for 3x3 windows at stride 1, undilated, not ", g.windows.r,
         "x", g.windows.s, " at ", g.windows.stride_h, ", ", g.windows.stride_w);

@@ -270,6 +270,15 @@ void execute(const dnnl::engine& engine, const Plan& plan,
 
 }  // namespace
 
+bool onednn_fits(const Conv2dGeometry& g) {
+  const Windows& win = g.windows;
+  const Padding& pad = win.padding;
+  if (g.filter_c() == 1 && win.out_w() == 1 && win.stride_w > 1) return false;
+  return win.extent_h() <= win.h && win.extent_w() <= win.w &&
+         std::max(pad.top, pad.bottom) < win.extent_h() &&
+         std::max(pad.left, pad.right) < win.extent_w();
+}
+
 bool onednn_fits_bfloat16(const Conv2dGeometry& g, Conv2dDirection direction) {
   const Windows& win = g.windows;
   if (direction == Conv2dDirection::backward_weight) return win.w >= win.stride_w || win.s == 1;

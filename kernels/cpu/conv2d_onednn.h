@@ -5,6 +5,11 @@
 
 namespace shatter::kernels {
 
+/// Whether every window fits the image and reads some pixel of it: else oneDNN 3.7.2 has given
+/// wrong sums and ended in a fault. It has also given wrong sums in forward passes of one input
+/// channel and one output column at a horizontal stride above 1, which are left out too.
+bool onednn_fits(const Conv2dGeometry& g);
+
 /// Whether oneDNN (seen in 2.6.3) computes this in bfloat16 without a fault. Its weight gradient
 /// reads scratch memory that it never wrote where the image is narrower than the stride and the
 /// window wider than 1; its forward pass on AMX reads outside the image where the stride exceeds 1

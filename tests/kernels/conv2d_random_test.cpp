@@ -137,6 +137,14 @@ TEMPLATE_TEST_CASE("conv2d of random geometries is exact on small integers", "",
   }
 }
 
+TEMPLATE_TEST_CASE("conv2d is right where oneDNN 3.7.2 is not", "", float, bfloat16) {
+  CpuContext context(1);
+  const Conv2dGeometry wide{.windows = {1, 12, 2, 3, 4, 1, 2, {0, 0, 3, 0}}, .c = 1, .k = 64};
+  const Conv2dGeometry outside{.windows = {2, 2, 1, 1, 1, 1, 2, {2, 0, 3, 1}}, .c = 1, .k = 1};
+  const Conv2dGeometry column{.windows = {7, 7, 5, 5, 5, 1, 3, {3, 3, 1, 1}}, .c = 1, .k = 8};
+  for (const Conv2dGeometry& g : {wide, outside, column}) compare<TestType>(context, g, 1);
+}
+
 TEST_CASE("conv2d in bfloat16 is right where oneDNN is not") {
   CpuContext context(1);
   Conv2dGeometry narrow{

@@ -8,6 +8,7 @@
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
 #include <shatter/kernels/error.h>
 
+#include "kernels/cpu/conv2d_onednn.h"
 #include "tests/support/buffer.h"
 #include "tests/support/catch.h"
 #include "tests/support/devices.h"
@@ -64,6 +65,7 @@ std::vector<Conv2dGeometry> cases() {
 }
 
 bool fits(const Conv2dGeometry& g, Conv2dAlgorithm algorithm) {
+  if (algorithm == Conv2dAlgorithm::onednn) return onednn_fits(g);
   return algorithm != Conv2dAlgorithm::implicit_gemm || !g.windows.is_dilated();
 }
 
