@@ -171,6 +171,10 @@ std::vector<NamedTensor> collect(ModelRef model, bool buffers) {
 Tensor to_pytorch(const Tensor& x) {
   return x.rank() == 4 ? permute(x.detach(), {0, 3, 1, 2}) : x.detach();
 }
+Shape pytorch_shape(const Tensor& x) {
+  const Shape& s = x.shape();
+  return x.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
+}
 Tensor from_pytorch(const Tensor& x) {
   return x.rank() == 4 ? permute(x, {0, 2, 3, 1}) : x;
 }
@@ -327,9 +331,10 @@ ImportReport import_state(ModelRef model, const std::vector<NamedTensor>& state,
       continue;
     }
     const Tensor source = found->second;
-    const Tensor wanted = to_pytorch(tensor);
-    if (source.shape() != wanted.shape() || !is_floating(source.dtype())) {
-      report.mismatched.push_back(text(name, " is ", source.str(), ", expected ", wanted.str()));
+    const Shape wanted = pytorch_shape(tensor);
+    if (source.shape() != wanted || !is_floating(source.dtype())) {
+      report.mismatched.push_back(text(name, " is ", source.str(), ", expected ",
+                                       name_of(tensor.dtype()), " ", wanted));
     } else {
       copies.emplace_back(tensor, source);
     }

@@ -1,8 +1,9 @@
-// What a study of memorization measures, on a network that has fitted labels of which 20 % are
+// What a study of memorization measures, on a network on its way to fitting labels of which 20 % are
 // drawn anew: losses and margins example by example, the confusion matrix, spectral norms and
 // sharpness. Losses and margins go into .npy files for NumPy.
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <shatter/shatter.h>
 using namespace shatter;
 
@@ -41,7 +42,7 @@ int main() {
   Sequential model(Flatten(), Linear(32 * 32 * 3, 256), relu, Linear(256, 10));
   initialize(model, {.seed = 1});
   optim::Sgd sgd(named_parameters(model), {.schedule = optim::constant(0.02), .momentum = 0.9});
-  for (int epoch = 0; epoch < 40; ++epoch)
+  for (int epoch = 0; epoch < 12; ++epoch)
     for (const auto& [x, y, index] : data::batches(train, {.size = 50, .epoch = epoch, .seed = 1, .input = {.whiten = true}})) {
       zero_grad(model);
       backward(cross_entropy(model(x), y));

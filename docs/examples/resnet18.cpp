@@ -46,7 +46,7 @@ double accuracy(Sequential& model, const data::Dataset& set) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::int64_t images = argc > 1 ? std::atoll(argv[1]) : 256;
+  const std::int64_t images = argc > 1 ? std::atoll(argv[1]) : 96;
   const int epochs = argc > 2 ? std::atoi(argv[2]) : 2;
   const auto folder = data::data_folder();
   const bool real = std::filesystem::exists(folder / "cifar-10-batches-bin");
@@ -64,7 +64,9 @@ int main(int argc, char** argv) {
 
   const std::int64_t batch = 32, steps = epochs * ((images + batch - 1) / batch);
   optim::Sgd sgd(optim::decay_weights(model, 5e-4),
-                 {.schedule = optim::cosine(0.05, steps), .momentum = 0.9, .nesterov = true});
+                 {.schedule = optim::warm_up(steps / 4, optim::cosine(0.02, steps)),
+                  .momentum = 0.9,
+                  .nesterov = true});
   double loss = 0;
   for (int epoch = 0; epoch < epochs; ++epoch) {
     loss = 0;

@@ -149,6 +149,10 @@ TEST_CASE("A model without values refuses to compute, to be saved and to be trai
   import_state(twin, export_state(model), {.flatten = FlattenOrder::hwc});
   CHECK(twin(x).values<float>() == model(x).values<float>());
   CHECK(trainable_parameters(twin).size() == 2);
+  Conv2d first({.in = 2, .out = 3}), second({.in = 2, .out = 3});
+  initialize(first);
+  import_state(second, export_state(first));
+  CHECK(second.weight.values<float>() == first.weight.values<float>());
   Sequential half(Flatten(), Linear(4, 3));
   std::vector<NamedTensor> state = export_state(model);
   state.pop_back();
