@@ -30,7 +30,7 @@ table1: build
 # Every table and figure of the kept results: reports/report/report.html and docs/reproducing.md.
 report: build
 	@.ci/dependencies report
-	@experiments/report --programs $(BUILD)/experiments --into docs/reproducing.md
+	@experiments/report/report.py --programs $(BUILD)/experiments --into docs/reproducing.md
 
 # What continuous integration runs beyond the tests.
 check:

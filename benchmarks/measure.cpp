@@ -10,8 +10,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include <shatter/experiments/harness/exit_code.h>
-#include <shatter/experiments/harness/version.h>
+#include <shatter/experiments/cli/exit_code.h>
+#include <shatter/experiments/runs/version.h>
 
 namespace shatter::benchmarks {
 namespace {

@@ -1,7 +1,7 @@
 // The GPU's clock and description; part of builds with CUDA.
 #include <algorithm>
 
-#include <shatter/experiments/harness/version.h>
+#include <shatter/experiments/runs/version.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
 #include <shatter/kernels/cuda/runtime/timer.h>
 

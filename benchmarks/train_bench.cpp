@@ -16,13 +16,14 @@
 
 #include <shatter/core/dispatch.h>
 #include <shatter/core/random.h>
+#include <shatter/core/text.h>
 #include <shatter/data/checksum.h>
-#include <shatter/experiments/harness/exit_code.h>
-#include <shatter/experiments/harness/profile_table.h>
-#include <shatter/experiments/harness/text_table.h>
-#include <shatter/experiments/harness/trainer.h>
-#include <shatter/experiments/harness/version.h>
+#include <shatter/experiments/cli/exit_code.h>
 #include <shatter/experiments/models/models.h>
+#include <shatter/experiments/report/profile_table.h>
+#include <shatter/experiments/report/text_table.h>
+#include <shatter/experiments/runs/version.h>
+#include <shatter/experiments/train/trainer.h>
 #include <shatter/kernels/profile.h>
 
 #include "benchmarks/measure.h"
@@ -285,7 +286,7 @@ int main(int argc, char** argv) {
     const auto known = experiments::precisions(device);
     if (!known.contains(options.precision))
       fail(ErrorKind::device, "--precision ", options.precision, ": ", device.name(), " has ",
-           experiments::joined(known));
+           joined(known));
     std::ofstream json;
     if (!options.json.empty()) {
       json.open(options.json, std::ios::app);

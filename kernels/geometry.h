@@ -24,6 +24,7 @@ struct Padding {
                     std::int64_t right_)
       : top(top_), bottom(bottom_), left(left_), right(right_) {}
   friend auto operator<=>(const Padding&, const Padding&) = default;
+  friend bool operator==(const Padding&, const Padding&) = default;
 };
 
 /// TensorFlow's SAME: out = ceil(in / stride); an odd total puts the extra pixel at the bottom and
@@ -58,6 +59,7 @@ struct Windows {
   }
   constexpr bool is_dilated() const { return dilation_h != 1 || dilation_w != 1; }
   friend auto operator<=>(const Windows&, const Windows&) = default;
+  friend bool operator==(const Windows&, const Windows&) = default;
 };
 
 /// x [n, h, w, c], w [k, r, s, c / groups], y [n, out_h, out_w, k]. Filters k / groups * i and on
@@ -91,6 +93,7 @@ struct Conv2dGeometry {
     return one;
   }
   friend auto operator<=>(const Conv2dGeometry&, const Conv2dGeometry&) = default;
+  friend bool operator==(const Conv2dGeometry&, const Conv2dGeometry&) = default;
 };
 
 /// x [n, h, w, c], y [n, out_h, out_w, c]; pitches as in Conv2dGeometry.

@@ -11,6 +11,7 @@
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 #include <shatter/core/safetensors.h>
+#include <shatter/core/text.h>
 
 namespace shatter {
 
@@ -333,8 +334,8 @@ ImportReport import_state(ModelRef model, const std::vector<NamedTensor>& state,
     const Tensor source = found->second;
     const Shape wanted = pytorch_shape(tensor);
     if (source.shape() != wanted || !is_floating(source.dtype())) {
-      report.mismatched.push_back(text(name, " is ", source.str(), ", expected ",
-                                       name_of(tensor.dtype()), " ", wanted));
+      report.mismatched.push_back(
+          text(name, " is ", source.str(), ", expected ", name_of(tensor.dtype()), " ", wanted));
     } else {
       copies.emplace_back(tensor, source);
     }
@@ -394,14 +395,6 @@ class Outline final : public Visitor {
 
 std::string dotted(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
-}
-
-std::string grouped(std::int64_t value) {
-  std::string digits = std::to_string(value);
-  for (auto i = std::int64_t(digits.size()) - 3; i > 0; i -= 3) {
-    digits.insert(std::size_t(i), 1, ',');
-  }
-  return digits;
 }
 
 void describe(ModelRef model, const std::string& name, const Shape& input, int depth,

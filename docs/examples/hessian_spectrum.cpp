@@ -1,14 +1,16 @@
 // The ends of the Hessian's spectrum while a network trains, exact Hessian-vector products, and the
 // gradient norms of single examples.
+#include <shatter/shatter.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <shatter/shatter.h>
 using namespace shatter;
 
 int main() {
   const data::Dataset train = data::synthetic(data::Split::train, {.size = 200});
-  const auto [x, y, index] = data::batches(train, {.size = 200, .shuffle = false, .input = {.crop = 12, .whiten = true}}).at(0);
+  const auto [x, y, index] =
+      data::batches(train, {.size = 200, .shuffle = false, .input = {.crop = 12, .whiten = true}})
+          .at(0);
   Sequential model(Flatten(), Linear(12 * 12 * 3, 32), Tanh(), Linear(32, 10));
   initialize(model, {.seed = 1, .dtype = DType::float64});
   const Tensor inputs = x.to(DType::float64), labels = y;
@@ -43,7 +45,7 @@ int main() {
 
   const auto norms = example_gradient_norms(cross_entropy_each(model(inputs), labels), weights);
   std::printf("gradient norms of single examples: %.4f to %.4f; of the mean loss %.4f\n",
-              *std::min_element(norms.begin(), norms.end()), *std::max_element(norms.begin(), norms.end()),
-              std::sqrt(squared));
+              *std::min_element(norms.begin(), norms.end()),
+              *std::max_element(norms.begin(), norms.end()), std::sqrt(squared));
   return first_sharpness > 0 && std::isfinite(product) ? 0 : 1;
 }

@@ -2,7 +2,7 @@
 // frame gives --seeds, --quick, --set, --keep, --report, resuming, tables and exit codes.
 //   measurement --quick
 //   measurement --rows 'noise/*' --set width=256 --seeds 5
-#include <shatter/experiments/harness/measurement.h>
+#include <shatter/experiments/cli/measurements.h>
 #include <shatter/shatter.h>
 using namespace shatter;
 using experiments::Measured;
@@ -25,7 +25,8 @@ std::optional<Measured> agreement(const MeasurementContext& context) {
     if (context.stopped()) return {};  // nothing to save: it begins anew
     context.show(double(epoch) / epochs, "training");
     for (const auto& [x, y, index] : data::batches(
-             train, {.size = 50, .epoch = epoch, .seed = context.seed, .input = {.whiten = true}})) {
+             train,
+             {.size = 50, .epoch = epoch, .seed = context.seed, .input = {.whiten = true}})) {
       zero_grad(model);
       backward(cross_entropy(model(x), y));
       sgd.step();
@@ -33,7 +34,8 @@ std::optional<Measured> agreement(const MeasurementContext& context) {
   }
   const NoGrad guard;
   const auto [x, y, index] =
-      data::batches(train, {.size = train.size(), .shuffle = false, .input = {.whiten = true}}).at(0);
+      data::batches(train, {.size = train.size(), .shuffle = false, .input = {.whiten = true}})
+          .at(0);
   const Tensor logits = model(x), predicted = argmax(logits).to(DType::int32);
   const auto percent = [&](const Tensor& labels) {
     return 100 * mean(equal(predicted, labels)).item();
@@ -47,7 +49,8 @@ std::optional<Measured> agreement(const MeasurementContext& context) {
 
 int main(int argc, char** argv) {
   experiments::MeasurementProgram program{
-      .info = {.name = "measurement", .summary = "What is left of true labels under noise.",
+      .info = {.name = "measurement",
+               .summary = "What is left of true labels under noise.",
                .examples = {"measurement --quick", "measurement --rows noise/0.4 --seeds 5"}},
       .title = "Agreement with given and with true labels"};
   for (const double p : {0.0, 0.4, 0.8}) {

@@ -1,10 +1,10 @@
-// What a study of memorization measures, on a network on its way to fitting labels of which 20 % are
-// drawn anew: losses and margins example by example, the confusion matrix, spectral norms and
+// What a study of memorization measures, on a network on its way to fitting labels of which 20 %
+// are drawn anew: losses and margins example by example, the confusion matrix, spectral norms and
 // sharpness. Losses and margins go into .npy files for NumPy.
+#include <shatter/shatter.h>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
-#include <shatter/shatter.h>
 using namespace shatter;
 
 namespace {
@@ -43,14 +43,17 @@ int main() {
   initialize(model, {.seed = 1});
   optim::Sgd sgd(named_parameters(model), {.schedule = optim::constant(0.02), .momentum = 0.9});
   for (int epoch = 0; epoch < 12; ++epoch)
-    for (const auto& [x, y, index] : data::batches(train, {.size = 50, .epoch = epoch, .seed = 1, .input = {.whiten = true}})) {
+    for (const auto& [x, y, index] :
+         data::batches(train, {.size = 50, .epoch = epoch, .seed = 1, .input = {.whiten = true}})) {
       zero_grad(model);
       backward(cross_entropy(model(x), y));
       sgd.step();
     }
 
   const NoGrad guard;
-  const auto [x, y, index] = data::batches(train, {.size = train.size(), .shuffle = false, .input = {.whiten = true}}).at(0);
+  const auto [x, y, index] =
+      data::batches(train, {.size = train.size(), .shuffle = false, .input = {.whiten = true}})
+          .at(0);
   const Tensor logits = model(x);
   const Tensor losses = cross_entropy_each(logits, y), margin = margins(logits, y);
   save_npy("losses.npy", losses);
@@ -60,8 +63,8 @@ int main() {
   const Tensor is_wrong = wrong.to(DType::float32), is_clean = 1 - is_wrong;
   const double of_wrong = (sum(margin * is_wrong) / sum(is_wrong)).item();
   const double of_clean = (sum(margin * is_clean) / sum(is_clean)).item();
-  std::printf("training accuracy %.1f %%, loss %.4f\n", 100.0 * double(count_correct(logits, y)) / 1000,
-              mean(losses).item());
+  std::printf("training accuracy %.1f %%, loss %.4f\n",
+              100.0 * double(count_correct(logits, y)) / 1000, mean(losses).item());
   std::printf("mean margin: %.2f of true labels, %.2f of the %lld wrong ones\n", of_clean, of_wrong,
               (long long)sum(wrong).item());
   std::cout << "confusion matrix\n" << confusion(logits, y).to(DType::int32) << "\n";

@@ -1,7 +1,7 @@
 // A model of one's own on one's own arrays: regression with Huber's loss, mini-batches, a schedule,
 // early stopping on held-out rows, and the model saved and loaded again.
-#include <cstdio>
 #include <shatter/shatter.h>
+#include <cstdio>
 using namespace shatter;
 
 namespace {
@@ -45,7 +45,8 @@ int main() {
     const Tensor places = Tensor::from(order, {2000});
     for (const Tensor& rows : split(places, batch)) {
       zero_grad(model);
-      backward(huber_loss(model(index_select(train.x, 0, rows)), index_select(train.y, 0, rows), 0.1));
+      backward(
+          huber_loss(model(index_select(train.x, 0, rows)), index_select(train.y, 0, rows), 0.1));
       sgd.step();
     }
     if (const double now = error(model, held_out); now < least) {

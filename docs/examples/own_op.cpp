@@ -1,7 +1,7 @@
 // A layer and an op of one's own. No base class, no macro, no registration; gradcheck says whether
 // the gradient is right.
-#include <cstdio>
 #include <shatter/shatter.h>
+#include <cstdio>
 using namespace shatter;
 
 namespace {
@@ -45,8 +45,8 @@ int main() {
   const Tensor x = random_normal({.seed = 1}, {5}, 0, 2, DType::float64).set_requires_grad();
   const GradcheckReport first = gradcheck([](const auto& in) { return softplus(in[0]); }, {x});
   const GradcheckReport second = gradgradcheck([](const auto& in) { return softplus(in[0]); }, {x});
-  std::printf("softplus: gradient %s, second derivative %s\n", first ? "right" : first.where.c_str(),
-              second ? "right" : second.where.c_str());
+  std::printf("softplus: gradient %s, second derivative %s\n",
+              first ? "right" : first.where.c_str(), second ? "right" : second.where.c_str());
 
   Sequential model(Conv2d({.in = 3, .out = 16, .padding = 1}), softplus, SqueezeExcite(16, 4),
                    GlobalAvgPool2d(), Linear(16, 10));

@@ -3,13 +3,14 @@
 // norm and a Flatten, whose order must be PyTorch's.
 //   pytorch_weights                  writes model.safetensors and input.npy, logits.npy
 //   pytorch_weights state.safetensors   loads PyTorch's state and compares with logits.npy
-#include <cstdio>
 #include <shatter/shatter.h>
+#include <cstdio>
 using namespace shatter;
 
 int main(int argc, char** argv) {
-  Sequential model(Conv2d({.in = 3, .out = 8, .padding = 1}), BatchNorm2d(BatchNorm2d::Options::pytorch(8)),
-                   relu, MaxPool2d({}), Flatten(FlattenOrder::chw), Linear(8 * 4 * 4, 10));
+  Sequential model(Conv2d({.in = 3, .out = 8, .padding = 1}),
+                   BatchNorm2d(BatchNorm2d::Options::pytorch(8)), relu, MaxPool2d({}),
+                   Flatten(FlattenOrder::chw), Linear(8 * 4 * 4, 10));
   if (argc > 1) {
     const ImportReport report = load_model(model, argv[1], {.flatten = FlattenOrder::chw});
     set_training(model, false);

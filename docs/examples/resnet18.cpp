@@ -2,18 +2,23 @@
 // drawn images where there is none: random crops of padded images, flips, weight decay on weights
 // alone, a cosine schedule.
 //   resnet18 [images [epochs]]          SHATTER_DATA names the folder of the data sets
+#include <shatter/shatter.h>
 #include <cstdio>
 #include <cstdlib>
-#include <shatter/shatter.h>
 using namespace shatter;
 
 namespace {
 
-Module conv_norm(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, bool with_relu) {
+Module conv_norm(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                 bool with_relu) {
   BatchNorm2d::Options norm = BatchNorm2d::Options::pytorch(out);
   norm.relu = with_relu;
-  return Sequential(Conv2d({.in = in, .out = out, .kernel = kernel, .stride = stride,
-                            .padding = kernel / 2, .bias = false}),
+  return Sequential(Conv2d({.in = in,
+                            .out = out,
+                            .kernel = kernel,
+                            .stride = stride,
+                            .padding = kernel / 2,
+                            .bias = false}),
                     BatchNorm2d(norm));
 }
 
@@ -37,7 +42,8 @@ double accuracy(Sequential& model, const data::Dataset& set) {
   const NoGrad guard;
   set_training(model, false);
   std::int64_t correct = 0;
-  for (const auto& [x, y, index] : data::batches(set, {.size = 100, .shuffle = false, .input = {.whiten = true}}))
+  for (const auto& [x, y, index] :
+       data::batches(set, {.size = 100, .shuffle = false, .input = {.whiten = true}}))
     correct += count_correct(model(x), y);
   set_training(model, true);
   return 100 * double(correct) / double(set.size());
@@ -59,8 +65,9 @@ int main(int argc, char** argv) {
   Sequential model = resnet18(10);
   initialize(model, {.seed = 1});
   const Summary summary = summarize(model, {1, 32, 32, 3});
-  std::printf("%s: %lld parameters, %lld multiply-adds for an image\n", real ? "CIFAR-10" : "drawn images",
-              (long long)summary.parameters, (long long)summary.multiply_adds);
+  std::printf("%s: %lld parameters, %lld multiply-adds for an image\n",
+              real ? "CIFAR-10" : "drawn images", (long long)summary.parameters,
+              (long long)summary.multiply_adds);
 
   const std::int64_t batch = 32, steps = epochs * ((images + batch - 1) / batch);
   optim::Sgd sgd(optim::decay_weights(model, 5e-4),
@@ -71,15 +78,20 @@ int main(int argc, char** argv) {
   for (int epoch = 0; epoch < epochs; ++epoch) {
     loss = 0;
     for (const auto& [x, y, index] : data::batches(
-             train, {.size = batch, .epoch = epoch, .seed = 1,
-                     .input = {.crop = 32, .padding = 4, .random_crop = true, .flip = true, .whiten = true}})) {
+             train,
+             {.size = batch,
+             .epoch = epoch,
+             .seed = 1,
+             .input = {
+                 .crop = 32, .padding = 4, .random_crop = true, .flip = true, .whiten = true}})) {
       zero_grad(model);
       const Tensor mean = cross_entropy(model(x), y);
       backward(mean);
       sgd.step();
       loss += mean.item() * double(y.numel()) / double(images);
     }
-    std::printf("epoch %d: training loss %.3f, test accuracy %.1f %%\n", epoch + 1, loss, accuracy(model, test));
+    std::printf("epoch %d: training loss %.3f, test accuracy %.1f %%\n", epoch + 1, loss,
+                accuracy(model, test));
   }
   return summary.parameters == 11173962 && loss < 2.5 ? 0 : 1;
 }

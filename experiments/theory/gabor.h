@@ -2,7 +2,7 @@
 // averaged over its parts. The paper used some such features on MNIST and published no bank.
 #pragma once
 
-#include <shatter/experiments/theory/features.h>
+#include <shatter/experiments/linear_algebra/features.h>
 #include <shatter/kernels/context.h>
 
 namespace shatter::experiments {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <shatter/core/device.h>
-#include <shatter/experiments/theory/cholesky.h>
-#include <shatter/experiments/theory/kernel_matrix.h>
+#include <shatter/experiments/linear_algebra/cholesky.h>
+#include <shatter/experiments/linear_algebra/kernel_matrix.h>
 #include <shatter/experiments/theory/random_convnet.h>
 
 namespace shatter::experiments {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <shatter/data/dataset.h>
-#include <shatter/experiments/theory/dense.h>
+#include <shatter/experiments/linear_algebra/dense.h>
 
 namespace shatter::experiments {
 

@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include <shatter/experiments/theory/kernel_matrix.h>
+#include <shatter/experiments/linear_algebra/kernel_matrix.h>
 
 namespace shatter::experiments {
 

@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include <shatter/experiments/theory/dense.h>
+#include <shatter/experiments/linear_algebra/dense.h>
 
 namespace shatter::experiments {
 

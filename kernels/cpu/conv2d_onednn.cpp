@@ -281,7 +281,7 @@ bool onednn_fits(const Conv2dGeometry& g) {
 
 bool onednn_fits_bfloat16(const Conv2dGeometry& g, Conv2dDirection direction) {
   const Windows& win = g.windows;
-  if (direction == Conv2dDirection::backward_weight) return win.w >= win.stride_w || win.s == 1;
+  if (direction == Conv2dDirection::backward_weight) return win.w >= win.stride_w;
   const bool steps = win.stride_h > 1 || win.stride_w > 1;
   const std::int64_t last_row = (win.out_h() - 1) * win.stride_h - win.padding.top;
   return direction != Conv2dDirection::forward || !steps || last_row < win.h;

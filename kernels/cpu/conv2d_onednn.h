@@ -11,8 +11,8 @@ namespace shatter::kernels {
 bool onednn_fits(const Conv2dGeometry& g);
 
 /// Whether oneDNN (seen in 2.6.3) computes this in bfloat16 without a fault. Its weight gradient
-/// reads scratch memory that it never wrote where the image is narrower than the stride and the
-/// window wider than 1; its forward pass on AMX reads outside the image where the stride exceeds 1
+/// reads scratch memory that it never wrote, or beyond x, where the image is narrower than the
+/// stride; its forward pass on AMX reads outside the image where the stride exceeds 1
 /// and the last row of windows lies wholly in the bottom padding.
 bool onednn_fits_bfloat16(const Conv2dGeometry& g, Conv2dDirection direction);
 

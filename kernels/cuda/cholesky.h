@@ -1,5 +1,5 @@
 // Cholesky factors of dense matrices on CUDA, in float32, by cuSOLVER. On the CPU large systems are
-// factored in half the memory (experiments/theory/cholesky.h).
+// factored in half the memory (experiments/linear_algebra/cholesky.h).
 #pragma once
 
 #include <shatter/kernels/cuda/context.h>

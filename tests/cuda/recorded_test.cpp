@@ -11,7 +11,7 @@
 #include <thread>
 
 #include <shatter/core/autograd.h>
-#include <shatter/experiments/harness/trainer.h>
+#include <shatter/experiments/train/trainer.h>
 #include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/matmul.h>

@@ -1,6 +1,6 @@
 // Runs on the CUDA backend: several at once, each in a context of its own; the plans of their
 // convolutions.
-#include <shatter/experiments/harness/sweep.h>
+#include <shatter/experiments/runs/sweep.h>
 
 #include <atomic>
 #include <nlohmann/json.hpp>

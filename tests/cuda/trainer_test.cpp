@@ -1,6 +1,6 @@
 // Training on the CUDA backend: recorded and eager steps, interruptions and repetitions give the
 // same bits, and the CPU's numbers within rounding.
-#include <shatter/experiments/harness/trainer.h>
+#include <shatter/experiments/train/trainer.h>
 #include <shatter/kernels/cuda/context.h>
 
 #include <cmath>

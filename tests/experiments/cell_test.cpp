@@ -1,10 +1,10 @@
 // Configurations of cells: what their hash and their names hold.
-#include <shatter/experiments/harness/cell.h>
+#include <shatter/experiments/train/cell.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include <shatter/experiments/harness/run_folder.h>
+#include <shatter/experiments/runs/run_folder.h>
 
 #include "tests/support/catch.h"
 

@@ -1,8 +1,8 @@
 // Kernel regression against dense double-precision algebra.
 #include <shatter/experiments/theory/kernel_regression.h>
 
-#include <shatter/experiments/theory/cholesky.h>
-#include <shatter/experiments/theory/products.h>
+#include <shatter/experiments/linear_algebra/cholesky.h>
+#include <shatter/experiments/linear_algebra/products.h>
 
 #include "tests/support/catch.h"
 #include "tests/support/files.h"

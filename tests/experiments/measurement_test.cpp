@@ -1,5 +1,6 @@
 // Measurements: parameters, verdicts, storing, keeping, reports, refusals, signals.
-#include <shatter/experiments/harness/measurement_table.h>
+#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/report/measurement_table.h>
 
 #include <signal.h>
 

@@ -1,5 +1,5 @@
 // Drawings of models: a box for every layer, nothing left out.
-#include <shatter/experiments/harness/model_drawing.h>
+#include <shatter/experiments/paper/model_drawing.h>
 
 #include <nlohmann/json.hpp>
 

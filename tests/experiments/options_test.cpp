@@ -1,6 +1,6 @@
 // The command line: words to options, and what is refused how.
-#include <shatter/experiments/harness/exit_code.h>
-#include <shatter/experiments/harness/options.h>
+#include <shatter/experiments/cli/exit_code.h>
+#include <shatter/experiments/cli/options.h>
 
 #include "tests/support/catch.h"
 

@@ -1,5 +1,5 @@
 // --profile: the table of a real program, and its results with and without.
-#include <shatter/experiments/harness/profile_table.h>
+#include <shatter/experiments/report/profile_table.h>
 
 #include <cmath>
 #include <map>

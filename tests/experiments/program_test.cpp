@@ -1,5 +1,5 @@
 // The real table1: exit codes, stdout and stderr, bad input, dry runs.
-#include <shatter/experiments/harness/program.h>
+#include <shatter/experiments/cli/program.h>
 
 #include <nlohmann/json.hpp>
 

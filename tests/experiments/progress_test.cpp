@@ -1,10 +1,12 @@
 // Progress: whole lines at intervals, a bar that is erased before a line, silence.
-#include <shatter/experiments/harness/progress.h>
+#include <shatter/core/text.h>
+#include <shatter/experiments/runs/progress.h>
 
 #include <sstream>
 
 #include "tests/support/catch.h"
 
+using namespace shatter;
 using namespace shatter::experiments;
 
 namespace {

@@ -1,6 +1,6 @@
 // Rademacher complexity: signs, known suprema, and networks on random signs.
+#include <shatter/experiments/paper/train_to_end.h>
 #include <shatter/experiments/theory/rademacher.h>
-#include <shatter/experiments/theory/train_to_end.h>
 
 #include <cmath>
 #include <numeric>

@@ -1,5 +1,5 @@
 // The randomization test as a call, on a model and images of the caller's own.
-#include <shatter/experiments/harness/randomization_test.h>
+#include <shatter/experiments/paper/randomization.h>
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // Numbers read off finished runs, and the programs made of them.
-#include <shatter/experiments/harness/reading.h>
+#include <shatter/experiments/report/reading.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

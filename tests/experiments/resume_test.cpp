@@ -1,6 +1,6 @@
 // The real table1 killed at many moments, interrupted, and run twice at once: the same files in the
 // end.
-#include <shatter/experiments/harness/interrupt.h>
+#include <shatter/experiments/runs/interrupt.h>
 
 #include <chrono>
 

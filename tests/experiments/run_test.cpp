@@ -1,5 +1,5 @@
 // A cell in its folder: metrics, results, diverging, interruption, kept results, locks.
-#include <shatter/experiments/harness/sweep.h>
+#include <shatter/experiments/runs/sweep.h>
 
 #include <nlohmann/json.hpp>
 

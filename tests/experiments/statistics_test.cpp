@@ -1,6 +1,6 @@
 // Statistics against tabulated values, and the verdicts made of them.
-#include <shatter/experiments/harness/statistics.h>
-#include <shatter/experiments/harness/verdict.h>
+#include <shatter/experiments/report/statistics.h>
+#include <shatter/experiments/report/verdict.h>
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // The real table3, and its rows when they are interrupted.
-#include <shatter/experiments/theory/kernel_rows.h>
+#include <shatter/experiments/paper/kernel_rows.h>
 
 #include <limits>
 

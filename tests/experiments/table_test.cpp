@@ -1,7 +1,8 @@
 // Tables: rows from finished runs, in four formats, and reports of kept results.
-#include <shatter/experiments/harness/report.h>
-#include <shatter/experiments/harness/table.h>
-#include <shatter/experiments/harness/text_table.h>
+#include <shatter/core/text.h>
+#include <shatter/experiments/report/report.h>
+#include <shatter/experiments/report/table.h>
+#include <shatter/experiments/report/text_table.h>
 
 #include <nlohmann/json.hpp>
 

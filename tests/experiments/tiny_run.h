@@ -1,9 +1,9 @@
 // A training run small enough for tests: an MLP of 16 units on a few drawn images.
 #pragma once
 
-#include <shatter/experiments/harness/data_source.h>
-#include <shatter/experiments/harness/run.h>
 #include <shatter/experiments/models/models.h>
+#include <shatter/experiments/runs/data_source.h>
+#include <shatter/experiments/runs/run.h>
 
 /// Three epochs of three steps, the last batch of each smaller.
 inline shatter::experiments::CellConfig tiny_config() {

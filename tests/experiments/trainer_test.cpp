@@ -1,5 +1,5 @@
 // The trainer: the same bits for any number of threads and after any interruption.
-#include <shatter/experiments/harness/trainer.h>
+#include <shatter/experiments/train/trainer.h>
 
 #include <cmath>
 #include <limits>

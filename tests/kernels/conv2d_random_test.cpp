@@ -1,6 +1,8 @@
 // Convolutions of random geometries, by the choice that the CPU makes itself on the instruction
 // sets of this machine, against im2col in double. Operands are small integers: every sum is exact.
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/philox.h>
@@ -31,6 +33,21 @@ void spoil_kept_memory() {
       }
   for (const Block& block : blocks) cpu_free(block.memory, block.bytes);
 }
+
+// An operand between NaN, so that what is read beside it shows.
+template <class T>
+class Surrounded {
+ public:
+  explicit Surrounded(const std::vector<T>& values)
+      : all_(values.size() + 2 * margin, T(std::numeric_limits<float>::quiet_NaN())) {
+    std::copy(values.begin(), values.end(), all_.begin() + margin);
+  }
+  const T* data() const { return all_.data() + margin; }
+
+ private:
+  static constexpr std::ptrdiff_t margin = 4096;
+  std::vector<T> all_;
+};
 
 // Draws numbers one by one.
 class Draw {
@@ -110,14 +127,14 @@ void compare(CpuContext& context, const Conv2dGeometry& g, std::uint32_t seed) {
   conv2d_backward_weight<double>(context, packed, x_wide.data(), dy_wide.data(), dw_wide.data(),
                                  truth);
 
-  const auto xs = spread(x, g.c, g.x_step()), dys = spread(dy, g.k, g.y_step());
+  const Surrounded<T> xs(spread(x, g.c, g.x_step())), dys(spread(dy, g.k, g.y_step())), ws(w);
   Guarded<T> y(places * g.y_step()), dx(pixels * g.x_step());
   Guarded<W> dw(weights);
   spoil_kept_memory();
-  conv2d_forward<T>(context, g, xs.data(), w.data(), nullptr, y.data());
+  conv2d_forward<T>(context, g, xs.data(), ws.data(), nullptr, y.data());
   require_exact("forward", y, g.k, g.y_step(), y_wide);
   spoil_kept_memory();
-  conv2d_backward_data<T>(context, g, dys.data(), w.data(), dx.data());
+  conv2d_backward_data<T>(context, g, dys.data(), ws.data(), dx.data());
   require_exact("data gradient", dx, g.c, g.x_step(), dx_wide);
   spoil_kept_memory();
   conv2d_backward_weight<T>(context, g, xs.data(), dys.data(), dw.data());
@@ -150,5 +167,7 @@ TEST_CASE("conv2d in bfloat16 is right where oneDNN is not") {
   Conv2dGeometry narrow{
       .windows = {8, 1, 1, 3, 3, 2, 2, same_padding(1, 1, 3, 3, 2, 2)}, .c = 16, .k = 16};
   Conv2dGeometry outside{.windows = {4, 8, 8, 1, 1, 3, 3, {0, 2, 0, 0}}, .c = 16, .k = 16};
-  for (const Conv2dGeometry& g : {narrow, outside}) compare<bfloat16>(context, g, 1);
+  // Reads beyond x.
+  Conv2dGeometry beyond{.windows = {8, 12, 1, 5, 1, 1, 3, {1, 1, 0, 2}}, .c = 1, .k = 33};
+  for (const Conv2dGeometry& g : {narrow, outside, beyond}) compare<bfloat16>(context, g, 1);
 }

@@ -4,7 +4,7 @@
 #include <Eigen/Dense>
 #include <cmath>
 
-#include <shatter/experiments/theory/features.h>
+#include <shatter/experiments/linear_algebra/features.h>
 
 #include "tests/support/tolerance.h"
 

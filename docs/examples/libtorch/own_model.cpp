@@ -16,15 +16,17 @@ Rows draw(int64_t n, uint64_t seed) {
 }
 
 struct NetImpl : torch::nn::Module {
-  torch::nn::Sequential layers{torch::nn::Linear(4, 64), torch::nn::Tanh(), torch::nn::Linear(64, 64),
-                               torch::nn::Tanh(), torch::nn::Linear(64, 1)};
+  torch::nn::Sequential layers{torch::nn::Linear(4, 64), torch::nn::Tanh(),
+                               torch::nn::Linear(64, 64), torch::nn::Tanh(),
+                               torch::nn::Linear(64, 1)};
   NetImpl() { register_module("layers", layers); }
   torch::Tensor forward(torch::Tensor x) { return layers->forward(x); }
 };
 TORCH_MODULE(Net);
 
 torch::Tensor huber(const torch::Tensor& x, const torch::Tensor& y) {
-  return torch::nn::functional::huber_loss(x, y, torch::nn::functional::HuberLossFuncOptions().delta(0.1));
+  return torch::nn::functional::huber_loss(
+      x, y, torch::nn::functional::HuberLossFuncOptions().delta(0.1));
 }
 
 double error(Net& model, const Rows& rows) {
@@ -44,9 +46,11 @@ int main() {
     for (const auto& rows : torch::randperm(2000).split(batch)) {
       const double warm = std::min(1.0, (step + 1) / 100.0);
       const double rate = warm < 1 ? 0.2 * warm : 0.1 * (1 + std::cos(M_PI * (step - 100) / steps));
-      for (auto& group : sgd.param_groups()) static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
+      for (auto& group : sgd.param_groups())
+        static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
       sgd.zero_grad();
-      huber(model->forward(train.x.index_select(0, rows)), train.y.index_select(0, rows)).backward();
+      huber(model->forward(train.x.index_select(0, rows)), train.y.index_select(0, rows))
+          .backward();
       sgd.step();
       ++step;
     }
@@ -58,7 +62,7 @@ int main() {
   }
   Net loaded;
   torch::load(loaded, "own_model.pt");
-  std::printf("training: loss %.4f, held-out loss %.4f; loaded again %.4f\n", error(loaded, train), least,
-              error(loaded, held_out));
+  std::printf("training: loss %.4f, held-out loss %.4f; loaded again %.4f\n", error(loaded, train),
+              least, error(loaded, held_out));
   return error(loaded, held_out) == least && least < 0.02 ? 0 : 1;
 }

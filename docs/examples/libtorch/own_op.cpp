@@ -13,7 +13,9 @@ struct Softplus : torch::autograd::Function<Softplus> {
     return {dy[0] * torch::sigmoid(context->get_saved_variables()[0])};
   }
 };
-torch::Tensor own_softplus(const torch::Tensor& x) { return Softplus::apply(x); }
+torch::Tensor own_softplus(const torch::Tensor& x) {
+  return Softplus::apply(x);
+}
 
 struct SqueezeExciteImpl : torch::nn::Module {
   torch::nn::Linear narrow, widen;
@@ -27,7 +29,9 @@ struct SqueezeExciteImpl : torch::nn::Module {
 };
 TORCH_MODULE(SqueezeExcite);
 
-bool agree(const torch::Tensor& a, const torch::Tensor& b) { return torch::allclose(a, b, 1e-5, 1e-7); }
+bool agree(const torch::Tensor& a, const torch::Tensor& b) {
+  return torch::allclose(a, b, 1e-5, 1e-7);
+}
 
 int main() {
   auto x = (torch::randn({5}, torch::kFloat64) * 2).set_requires_grad(true);
@@ -36,12 +40,18 @@ int main() {
   torch::NoGradGuard guard;
   const double h = 1e-5;
   const bool right = agree(first, (own_softplus(x + h) - own_softplus(x - h)) / (2 * h));
-  const bool right_twice = agree(second, (own_softplus(x + h) - 2 * own_softplus(x) + own_softplus(x - h)) / (h * h)) ||
-                           torch::allclose(second, torch::sigmoid(x) * (1 - torch::sigmoid(x)));
-  std::printf("softplus: gradient %s, second derivative %s\n", right ? "right" : "wrong", right_twice ? "right" : "wrong");
-  torch::nn::Sequential model(torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 16, 3).padding(1)), torch::nn::Functional(own_softplus),
-                              SqueezeExcite(16, 4), torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(),
+  const bool right_twice =
+      agree(second, (own_softplus(x + h) - 2 * own_softplus(x) + own_softplus(x - h)) / (h * h)) ||
+      torch::allclose(second, torch::sigmoid(x) * (1 - torch::sigmoid(x)));
+  std::printf("softplus: gradient %s, second derivative %s\n", right ? "right" : "wrong",
+              right_twice ? "right" : "wrong");
+  torch::nn::Sequential model(torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 16, 3).padding(1)),
+                              torch::nn::Functional(own_softplus), SqueezeExcite(16, 4),
+                              torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(),
                               torch::nn::Linear(16, 10));
   std::cout << model << "\n";
-  return right && right_twice && model->forward(torch::ones({2, 3, 32, 32})).sizes() == std::vector<int64_t>{2, 10} ? 0 : 1;
+  return right && right_twice &&
+                 model->forward(torch::ones({2, 3, 32, 32})).sizes() == std::vector<int64_t>{2, 10}
+             ? 0
+             : 1;
 }

@@ -1,4 +1,5 @@
-// resnet18.cpp of the folder above, with libtorch, on random images: its own reader knows MNIST alone.
+// resnet18.cpp of the folder above, with libtorch, on random images: its own reader knows MNIST
+// alone.
 #include <torch/torch.h>
 #include <cmath>
 #include <cstdio>
@@ -9,8 +10,10 @@ struct ConvNormImpl : nn::Module {  // a Sequential cannot hold a Sequential
   nn::Conv2d conv;
   nn::BatchNorm2d norm;
   ConvNormImpl(int64_t in, int64_t out, int64_t kernel, int64_t stride)
-      : conv(register_module(
-            "conv", nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false)))),
+      : conv(register_module("conv", nn::Conv2d(nn::Conv2dOptions(in, out, kernel)
+                                                    .stride(stride)
+                                                    .padding(kernel / 2)
+                                                    .bias(false)))),
         norm(register_module("norm", nn::BatchNorm2d(out))) {}
   torch::Tensor forward(const torch::Tensor& x) { return norm->forward(conv->forward(x)); }
 };
@@ -21,7 +24,8 @@ struct BlockImpl : nn::Module {
   BlockImpl(int64_t in, int64_t out, int64_t stride)
       : first(register_module("first", ConvNorm(in, out, 3, stride))),
         second(register_module("second", ConvNorm(out, out, 3, 1))) {
-    if (stride != 1 || in != out) shortcut = register_module("shortcut", ConvNorm(in, out, 1, stride));
+    if (stride != 1 || in != out)
+      shortcut = register_module("shortcut", ConvNorm(in, out, 1, stride));
   }
   torch::Tensor forward(const torch::Tensor& x) {
     auto y = second->forward(torch::relu(first->forward(x)));
@@ -49,7 +53,8 @@ torch::Tensor augment(const torch::Tensor& x) {
   auto padded = torch::constant_pad_nd(x, {4, 4, 4, 4});
   std::vector<torch::Tensor> images;
   for (int64_t i = 0; i < x.size(0); ++i) {
-    const int64_t top = torch::randint(9, {1}).item<int64_t>(), left = torch::randint(9, {1}).item<int64_t>();
+    const int64_t top = torch::randint(9, {1}).item<int64_t>(),
+                  left = torch::randint(9, {1}).item<int64_t>();
     auto image = padded[i].slice(1, top, top + 32).slice(2, left, left + 32);
     images.push_back(torch::rand({1}).item<float>() < 0.5f ? image.flip(2) : image);
   }
@@ -68,7 +73,9 @@ int main() {
     (p.dim() > 1 ? weights : others).push_back(p);
   }
   std::printf("%lld parameters\n", (long long)count);
-  const auto options = [](double decay) { return torch::optim::SGDOptions(0.02).momentum(0.9).nesterov(true).weight_decay(decay); };
+  const auto options = [](double decay) {
+    return torch::optim::SGDOptions(0.02).momentum(0.9).nesterov(true).weight_decay(decay);
+  };
   std::vector<torch::optim::OptimizerParamGroup> groups;
   groups.emplace_back(weights, std::make_unique<torch::optim::SGDOptions>(options(5e-4)));
   groups.emplace_back(others, std::make_unique<torch::optim::SGDOptions>(options(0)));
@@ -78,9 +85,11 @@ int main() {
     loss = 0;
     for (const auto& rows : torch::randperm(images).split(batch)) {
       const double rate = step == 0 ? 0.01 : 0.01 * (1 + std::cos(M_PI * (step - 1) / 6));
-      for (auto& group : sgd.param_groups()) static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
+      for (auto& group : sgd.param_groups())
+        static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
       sgd.zero_grad();
-      auto mean = nn::functional::cross_entropy(model->forward(augment(x.index_select(0, rows))), y.index_select(0, rows));
+      auto mean = nn::functional::cross_entropy(model->forward(augment(x.index_select(0, rows))),
+                                                y.index_select(0, rows));
       mean.backward();
       sgd.step();
       loss += mean.item<double>() * double(rows.size(0)) / double(images);

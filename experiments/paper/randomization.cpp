@@ -1,0 +1,258 @@
+// The settings of the randomization test, run and read.
+#include <shatter/experiments/paper/randomization.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include <shatter/data/checksum.h>
+#include <shatter/experiments/runs/data_source.h>
+#include <shatter/experiments/runs/sweep.h>
+#include <shatter/kernels/context.h>
+#include <shatter/optim/optimizer.h>
+
+namespace shatter::experiments {
+namespace {
+
+using data::Corruption;
+
+std::string setting_name(const CellConfig& config) {
+  if (config.corruption != Corruption::partial_labels) return data::name_of(config.corruption);
+  char text[32];
+  std::snprintf(text, sizeof text, "p=%g", config.corruption_probability);
+  return text;
+}
+
+/// What a run is known by when its images come from no file.
+std::string checksum(const Tensor& tensor) {
+  const Tensor packed = tensor.to(Device{}).packed();
+  return data::md5({reinterpret_cast<const char*>(packed.raw()), packed.bytes()});
+}
+
+DataConfig describe(const data::TrainTest& data) {
+  DataConfig config{.name = data.train.name,
+                    .checksums = {},
+                    .train_size = data.train.size(),
+                    .test_size = data.test.size()};
+  config.checksums = {{"train images", checksum(data.train.images)},
+                      {"train labels", checksum(data.train.labels)},
+                      {"test images", checksum(data.test.images)},
+                      {"test labels", checksum(data.test.labels)}};
+  return config;
+}
+
+/// Tells models apart that are called the same, so that stored runs of one are not taken for those
+/// of another: a hash of their layers' descriptions, parameters and buffers.
+std::string structure(Module model, const Shape& input) {
+  std::string text = summarize(model, input).str();
+  for (const auto& [name, tensor] : named_state(model)) text += name + " " + tensor.str() + "\n";
+  return hash8(text);
+}
+
+/// A folder that is removed again when the caller gave none.
+class Folder {
+ public:
+  explicit Folder(const std::filesystem::path& given) : path_(given) {
+    if (!given.empty()) return;
+    std::string name = (std::filesystem::temp_directory_path() / "shatter-XXXXXX").string();
+    if (!::mkdtemp(name.data())) {
+      fail(ErrorKind::data, name, ": cannot make a temporary folder");
+    }
+    path_ = temporary_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_, temporary_;
+};
+
+void throw_unless_finished(const std::vector<Outcome>& outcomes, const std::vector<Cell>& cells) {
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].status == Outcome::Status::failed) {
+      fail(outcomes[i].kind, cells[i].label, ": ", outcomes[i].message);
+    }
+    check(outcomes[i].status != Outcome::Status::interrupted, cells[i].label, ": interrupted");
+  }
+}
+
+RandomizationSetting summary(const RowReport& report, const MeasurementReport& own,
+                             const MeasurementReport& against_true) {
+  RandomizationSetting setting{.corruption = report.config.corruption,
+                               .probability = report.config.corruption_probability,
+                               .runs = report.cells,
+                               .diverged = own.diverged,
+                               .train = report.train,
+                               .test = report.test,
+                               .time_to_fit = {},
+                               .relative_time = {}};
+  const bool labels = setting.corruption == Corruption::partial_labels ||
+                      setting.corruption == Corruption::random_labels;
+  if (!labels) setting.probability = 0;
+  setting.time_to_fit = own.sample(own.row.quantities.at(2));
+  setting.relative_time = against_true.sample(against_true.row.quantities.at(0));
+  return setting;
+}
+
+/// Of a model that is not the paper's: there is nothing to reproduce.
+std::vector<Reading> own_readings(const std::vector<Row>& rows, double fitted) {
+  std::vector<Reading> readings = randomization_readings(rows, fitted);
+  for (Reading& reading : readings) {
+    for (Quantity& quantity : reading.quantities) quantity.accepted = quantity.quick = {};
+  }
+  return readings;
+}
+
+}  // namespace
+
+CellConfig as_stored() {
+  CellConfig config;
+  config.crop = 0;
+  config.whiten = false;
+  return config;
+}
+
+std::vector<Row> randomization_rows(const std::string& prefix, const std::string& title,
+                                    const CellConfig& training, const std::vector<double>& levels,
+                                    bool pixels) {
+  std::vector<Row> rows;
+  const auto add = [&](Corruption corruption, double p) {
+    CellConfig full = training;
+    full.corruption = corruption;
+    full.corruption_probability = p;
+    rows.push_back({.name = prefix + "/" + setting_name(full),
+                    .model = title,
+                    .random_labels = corruption == Corruption::random_labels,
+                    .paper = {},
+                    .full = full,
+                    .quick = full});
+  };
+  add(Corruption::none, 1);
+  for (const double p : levels) {
+    check(p > 0 && p < 1, "randomization_test: a level of ", p, "; 0 and 1 always run");
+    add(Corruption::partial_labels, p);
+  }
+  add(Corruption::random_labels, 1);
+  if (!pixels) return rows;
+  for (const Corruption corruption :
+       {Corruption::shuffled_pixels, Corruption::random_pixels, Corruption::gaussian}) {
+    add(corruption, 1);
+  }
+  return rows;
+}
+
+std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double fitted) {
+  char share[32];
+  std::snprintf(share, sizeof share, "%g", 100 * fitted);
+  const std::string steps = "steps to " + std::string(share) + " % training accuracy";
+  const std::string first = rows.front().name;
+  std::vector<Reading> readings;
+  for (const Row& row : rows) {
+    const std::string name = row.name, title = row.model + ", " + setting_name(row.full);
+    const auto time_of = [fitted](const FinishedCell& cell) {
+      return first_step(cell, "train_accuracy", fitted, true);
+    };
+    const Interval fits{100 * fitted, 100};
+    readings.push_back({.title = title,
+                        .needs = {name},
+                        .quantities = {{.name = "train_accuracy",
+                                        .title = "training accuracy, %",
+                                        .accepted = fits,
+                                        .quick = fits},
+                                       {.name = "test_accuracy", .title = "test accuracy, %"},
+                                       {.name = "steps_to_fit", .title = steps, .format = "%.0f"}},
+                        .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
+                          const FinishedCell& cell = *runs.at(name);
+                          return {{"train_accuracy", 100 * cell.result.train.accuracy()},
+                                  {"test_accuracy", 100 * cell.result.test.accuracy()},
+                                  {"steps_to_fit", time_of(cell)}};
+                        }});
+    readings.push_back(
+        {.title = title,
+         .needs = {name, first},
+         .quantities = {{.name = "relative_time", .title = steps + ", relative to true labels"}},
+         .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
+           return {
+               {"relative_time", relative_time(time_of(*runs.at(name)), time_of(*runs.at(first)))}};
+         }});
+  }
+  return readings;
+}
+
+RandomizationResult randomization_test(const std::function<Module()>& model,
+                                       const data::TrainTest& data,
+                                       const RandomizationOptions& options) {
+  check(options.seeds >= 1, "randomization_test: ", options.seeds, " seeds");
+  check(options.fitted > 0 && options.fitted <= 1, "randomization_test: fitted ", options.fitted,
+        ", expected a share in (0, 1]");
+  data::check_dataset("randomization_test", data.train);
+  data::check_dataset("randomization_test", data.test);
+  data::check_labels("randomization_test", data.train);
+  data::check_labels("randomization_test", data.test);
+  CellConfig training = options.training;
+  const Tensor& images = data.train.images;
+  const std::int64_t crop = training.crop;
+  check(crop >= 0 && crop <= std::min(images.dim(1), images.dim(2)),
+        "randomization_test: training.crop is ", crop, ", the images are ", images.dim(1), " x ",
+        images.dim(2), "; 0 takes them whole");
+  const Shape image{1, crop > 0 ? crop : images.dim(1), crop > 0 ? crop : images.dim(2),
+                    images.dim(3)};
+  check(!options.pixels || image[1] * image[2] > 1,
+        "randomization_test: images of one pixel have no pixels to shuffle; set pixels = false");
+  training.model = options.name + "-" + structure(model(), image);
+  training.dataset = describe(data);
+  training.device = options.device.is_cpu() ? "cpu" : "cuda";
+  const std::vector<Row> rows =
+      randomization_rows(options.name, options.name, training, options.levels, options.pixels);
+
+  const DataSource source(data);
+  std::vector<Cell> cells;
+  for (const Row& row : rows) {
+    for (int k = 0; k < options.seeds; ++k) {
+      CellConfig config = row.full;
+      config.seed = config.corruption_seed = options.first_seed + std::uint64_t(k);
+      const auto task = [&](const CellConfig& c) {
+        TrainingTask made{.model = model(), .decayed = {}, .data = source.load(c, options.device)};
+        if (c.weight_decay > 0) made.decayed = optim::decay_weights(made.model, 1)[0].parameters;
+        return made;
+      };
+      cells.push_back(
+          {config, row.name + " seed " + std::to_string(config.seed), task, data.train.provenance});
+    }
+  }
+  const Folder folder(options.out);
+  if (options.progress) options.progress->set_cells(static_cast<std::int64_t>(cells.size()));
+  const std::vector<Outcome> outcomes =
+      run_sweep(cells, {.run = {.runs = folder.path() / "runs",
+                                .keep = {},
+                                .checkpoint_every = {},
+                                .device = options.device,
+                                .threads = cpu_context().threads(),
+                                .progress = options.progress,
+                                .stop = {}},
+                        .finished = {}});
+  throw_unless_finished(outcomes, cells);
+
+  Table table{.title = "Randomization test of " + options.name, .rows = {}, .footer = {}};
+  const auto seeds = static_cast<std::size_t>(options.seeds);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::vector<FinishedCell> finished;
+    for (std::size_t k = 0; k < seeds; ++k) finished.push_back(outcomes[i * seeds + k].finished);
+    table.rows.push_back(
+        make_report(rows[i], cells[i * seeds].config, std::move(finished), {}, options.seeds));
+  }
+  RandomizationResult result{.settings = {},
+                             .table = read(own_readings(rows, options.fitted), table)};
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto& readings = result.table.rows;  // two of each row
+    result.settings.push_back(summary(table.rows[i], readings[2 * i], readings[2 * i + 1]));
+  }
+  return result;
+}
+
+}  // namespace shatter::experiments

@@ -1,0 +1,64 @@
+// The paper's randomization test for any model and data set here: training and test accuracy and
+// the time to fit under true, partially corrupted and random labels and the three pixel settings.
+// docs/randomization_test.md explains it; a model of your own goes into the call it is made of.
+#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/models/models.h>
+#include <shatter/experiments/paper/paper_runs.h>
+#include <shatter/experiments/paper/randomization.h>
+
+namespace {
+
+using namespace shatter::experiments;
+
+struct Images {
+  const char* name;
+  std::int64_t train_size;
+};
+constexpr Images sets[] = {{"mnist", 60000},
+                           {"fashion-mnist", 60000},
+                           {"kmnist", 60000},
+                           {"cifar10", 50000},
+                           {"cifar100", 50000}};
+constexpr const char* models[] = {"lenet",   "mlp-1x512", "mlp-3x512",
+                                  "alexnet", "inception", "inception-no-bn"};
+
+CellConfig training(const char* model, const Images& images) {
+  CellConfig config = paper_run(model);
+  config.dataset.name = images.name;
+  config.dataset.train_size = images.train_size;
+  return config;
+}
+
+TableProgram program() {
+  TableProgram program{
+      .info =
+          {.name = "randomization_test",
+           .summary = "the randomization test of \"Understanding deep learning requires "
+                      "rethinking generalization\" for a model and a data set",
+           .examples = {"randomization_test --rows 'mnist/lenet/*' --quick",
+                        "randomization_test --rows 'mnist/lenet/true*,mnist/lenet/random-labels'",
+                        "randomization_test --rows 'cifar10/mlp-1x512/*' --seeds 3"},
+           .rows = "mnist/lenet/*"},
+      .title = "Randomization test",
+      .rows = {},
+      .task = paper_task,
+      .readings = {}};
+  for (const Images& images : sets) {
+    for (const char* model : models) {
+      std::vector<Row> rows = randomization_rows(
+          std::string(images.name) + "/" + model, recipe(model).title + " on " + images.name,
+          training(model, images), {0.2, 0.4, 0.6, 0.8}, true);
+      for (Row& row : rows) row.quick = quick_run(row.full);
+      const std::vector<Reading> readings = randomization_readings(rows, 0.99);
+      program.rows.insert(program.rows.end(), rows.begin(), rows.end());
+      program.readings.insert(program.readings.end(), readings.begin(), readings.end());
+    }
+  }
+  return program;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_table(program(), argc, argv);
+}
