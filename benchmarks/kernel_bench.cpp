@@ -345,10 +345,10 @@ void float_only(Rows<Context>& rows) {
       auto velocity = rows.template filled<float>(n, 0);
       auto rate = rows.put(std::vector<double>{1e-6});
       const UpdateTensor<float> tensor{
-          .w = w->data(), .dw = dw->data(), .state = velocity->data(), .n = n};
+          .w = w->data(), .dw = dw->data(), .buffers = {velocity->data()}, .n = n};
       return Work{[=, &context] {
-                    sgd_update<float>(context, std::span(&tensor, 1), rate->data(), nullptr, 0.9,
-                                      false);
+                    update<float>(context, MomentumRule{0.9}, std::span(&tensor, 1),
+                                  {.rate = rate->data()});
                   },
                   [=, keep = dw] { return finite(*w); }};
     });

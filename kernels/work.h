@@ -140,22 +140,20 @@ constexpr Work gaussian_kernel_work(const GaussianKernelGeometry& g) {
 }
 
 /// w and its buffers read and written, dw read.
-template <class T>
-constexpr Work sgd_work(std::span<const UpdateTensor<T>> tensors, bool nesterov) {
+template <class Rule, class T>
+constexpr Work update_work(std::span<const UpdateTensor<T>> tensors) {
   Work sum;
   for (const UpdateTensor<T>& tensor : tensors) {
-    const Work one =
-        elementwise_work<T>(tensor.n, tensor.state ? (nesterov ? 8 : 6) : 4, tensor.state ? 5 : 3);
+    const Work one = elementwise_work<T>(tensor.n, Rule::flop, 3 + 2 * Rule::buffers);
     sum.flop += one.flop, sum.bytes += one.bytes;
   }
   return sum;
 }
 template <class T>
-constexpr Work rmsprop_work(std::span<const UpdateTensor<T>> tensors) {
+constexpr Work gradient_norm_work(std::span<const UpdateTensor<T>> tensors) {
   Work sum;
   for (const UpdateTensor<T>& tensor : tensors) {
-    const Work one = elementwise_work<T>(tensor.n, tensor.momentum_buffer ? 13 : 11,
-                                         tensor.momentum_buffer ? 7 : 5);
+    const Work one = elementwise_work<T>(tensor.n, 2, 1);
     sum.flop += one.flop, sum.bytes += one.bytes;
   }
   return sum;

@@ -1,172 +1,248 @@
 // Optimizer state and updates.
 #include <shatter/optim/optimizer.h>
 
+#include <cmath>
 #include <set>
 
 #include <shatter/core/autograd.h>
 #include <shatter/core/checks.h>
 #include <shatter/core/dispatch.h>
-#include <shatter/core/ops.h>
 #include <shatter/kernels/optimizer.h>
 
 namespace shatter::optim {
 namespace {
 
-void check_groups(const char* name, const std::vector<ParameterGroup>& groups,
-                  const Schedule& schedule) {
-  check(bool(schedule), name, ": no learning-rate schedule");
+/// All tensors of one type on one device.
+void check_alike(const std::string& name, const NamedTensor& parameter, const Tensor& first) {
+  const Tensor& tensor = parameter.tensor;
+  check(tensor.dtype() == first.dtype() && tensor.device() == first.device(), name, ": parameter ",
+        parameter.name, " is ", tensor.str(), " on ", tensor.device().name(), ", others are ",
+        first.str(), " on ", first.device().name());
+}
+
+void check_groups(const std::string& name, const std::vector<ParameterGroup>& groups) {
   std::set<std::string> names;
   std::set<const void*> memory;
   const Tensor* first = nullptr;
   for (const ParameterGroup& group : groups) {
     check(group.weight_decay >= 0, name, ": weight decay ", group.weight_decay);
-    for (const auto& [parameter, tensor] : group.parameters) {
-      check(tensor.requires_grad(), name, ": parameter ", parameter,
+    check(group.rate_scale >= 0 && std::isfinite(group.rate_scale), name, ": rate scale ",
+          group.rate_scale);
+    for (const NamedTensor& parameter : group.parameters) {
+      const Tensor& tensor = parameter.tensor;
+      check(tensor.requires_grad(), name, ": parameter ", parameter.name,
             " requires no gradient; initialize() the model, or give trainable_parameters(model) "
             "where some are frozen");
-      check(names.insert(parameter).second && memory.insert(tensor.node().get()).second, name,
-            ": parameter ", parameter, " is listed twice");
+      check(names.insert(parameter.name).second && memory.insert(tensor.node().get()).second, name,
+            ": parameter ", parameter.name, " is listed twice");
       if (!first) first = &tensor;
-      check(tensor.dtype() == first->dtype() && tensor.device() == first->device(), name,
-            ": parameter ", parameter, " is ", tensor.str(), " on ", tensor.device().name(),
-            ", others are ", first->str(), " on ", first->device().name());
+      check_alike(name, parameter, *first);
     }
   }
 }
 
-/// float64 [1] where the parameters are.
-Tensor rate_like(const std::vector<ParameterGroup>& groups) {
-  for (const ParameterGroup& group : groups) {
-    for (const NamedTensor& parameter : group.parameters)
-      return Tensor::zeros({1}, DType::float64, parameter.tensor.device());
-  }
-  return Tensor::zeros({1}, DType::float64);
-}
+/// What a rule is applied to: packed tensors of one size.
+struct Entry {
+  Tensor w, dw;
+  std::vector<Tensor> buffers{};
+  double weight_decay = 0, rate_scale = 1;
+};
 
-/// A tensor like each parameter, named prefix.name.
-std::vector<NamedTensor> state_like(const std::vector<ParameterGroup>& groups,
-                                    const std::string& prefix, double value) {
-  std::vector<NamedTensor> state;
-  for (const ParameterGroup& group : groups) {
-    for (const auto& [name, x] : group.parameters) {
-      state.push_back({prefix + "." + name, Tensor::full(x.shape(), value, x.dtype(), x.device())});
-    }
-  }
-  return state;
-}
-
-/// Every parameter with a gradient, as the kernels take them: update<T>(context, tensors). State i
-/// belongs to parameter i; buffers follow the first `count` states. All must be where `rate` is, so
-/// that a model moved since the optimizer was made is found out.
-template <class Update>
-void update_all(const char* name, const std::vector<ParameterGroup>& groups,
-                const std::vector<NamedTensor>& state, const Tensor& rate, Update update) {
-  std::vector<Tensor> gradients;  // keeps packed copies alive during the update
-  const Tensor* first = nullptr;
-  std::size_t count = 0;
-  for (const ParameterGroup& group : groups) {
-    count += group.parameters.size();
-    if (!first && !group.parameters.empty()) first = &group.parameters.front().tensor;
-  }
-  if (!first) return;
-  on(first->device(), [&](auto& context) {
-    with_floating(first->dtype(), name, [&]<class T>() {
+/// Calls use(context, tensors), the entries as the kernels take them.
+template <class Use>
+void with_tensors(const std::string& name, Device device, const std::vector<Entry>& entries,
+                  Use use) {
+  const DType dtype = entries.empty() ? DType::float32 : entries.front().w.dtype();
+  on(device, [&](auto& context) {
+    with_floating(dtype, name.c_str(), [&]<class T>() {
       std::vector<kernels::UpdateTensor<T>> tensors;
-      std::size_t i = 0;
-      for (const ParameterGroup& group : groups) {
-        for (const auto& [parameter, w] : group.parameters) {
-          const std::size_t place = i++;
-          if (!w.grad()) continue;
-          check(w.device() == rate.device(), name, ": parameter ", parameter, " is on ",
-                w.device().name(), ", the optimizer was made on ", rate.device().name());
-          gradients.push_back(w.grad().packed());
-          w.note_overwritten();
-          tensors.push_back(
-              {.w = w.template data<T>(),
-               .dw = gradients.back().template data<T>(),
-               .state = place < state.size() ? state[place].tensor.template data<T>() : nullptr,
-               .momentum_buffer = count + place < state.size()
-                                      ? state[count + place].tensor.template data<T>()
-                                      : nullptr,
-               .n = w.numel(),
-               .weight_decay = group.weight_decay});
-        }
+      for (const Entry& entry : entries) {
+        kernels::UpdateTensor<T> tensor{.w = entry.w.data<T>(),
+                                        .dw = entry.dw.data<T>(),
+                                        .n = entry.w.numel(),
+                                        .weight_decay = entry.weight_decay,
+                                        .rate_scale = entry.rate_scale};
+        for (std::size_t k = 0; k < entry.buffers.size(); ++k)
+          tensor.buffers[k] = entry.buffers[k].data<T>();
+        tensors.push_back(tensor);
       }
-      update(context, std::span<const kernels::UpdateTensor<T>>(tensors));
+      use(context, std::span<const kernels::UpdateTensor<T>>(tensors));
     });
   });
 }
 
-}  // namespace
-
-Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
-    : groups_(std::move(groups)), options_(std::move(options)) {
-  check_groups("Sgd", groups_, options_.schedule);
-  check(options_.momentum >= 0 && options_.momentum < 1, "Sgd: momentum ", options_.momentum,
-        ", expected 0 <= momentum < 1");
-  check(!options_.nesterov || options_.momentum > 0, "Sgd: Nesterov needs a momentum");
-  if (options_.momentum > 0) state_ = state_like(groups_, "momentum", 0);
-  rate_ = rate_like(groups_);
+/// Applies a rule to every entry; where *stopped is not 0 nothing changes.
+void apply_rule(const std::string& name, Device device, const std::vector<Entry>& entries,
+                const kernels::UpdateRule& rule, const kernels::UpdateStep& step) {
+  with_tensors(name, device, entries,
+               [&](auto& context, auto tensors) { kernels::update(context, rule, tensors, step); });
+  for (const Entry& entry : entries) entry.w.note_overwritten();
 }
 
-void Sgd::step() {
+}  // namespace
+
+Optimizer::Optimizer(std::string name, std::vector<ParameterGroup> groups, Schedule schedule)
+    : name_(std::move(name)), groups_(std::move(groups)), schedule_(std::move(schedule)) {
+  check(bool(schedule_), name_, ": no learning-rate schedule");
+  check_groups(name_, groups_);
+  const std::vector<NamedTensor> all = parameters();
+  rate_ = Tensor::zeros({1}, DType::float64, all.empty() ? Device() : all.front().tensor.device());
+}
+
+void Optimizer::add_buffer(const std::string& buffer, double value) {
+  std::vector<NamedTensor> buffers;
+  for (const auto& [name, x] : parameters())
+    buffers.push_back({buffer + "." + name, Tensor::full(x.shape(), value, x.dtype(), x.device())});
+  buffers_.push_back(std::move(buffers));
+}
+
+void Optimizer::add_count() {
+  count_ = Tensor::zeros({1}, DType::int64, rate_.device());
+}
+
+void Optimizer::step() {
   rate_.fill(learning_rate());
   update();
   ++steps_;
 }
 
-void Sgd::update(const Tensor& stopped) {
-  update_all("Sgd", groups_, state_, rate_, [&](auto& context, auto tensors) {
-    kernels::sgd_update(context, tensors, rate_.data<double>(),
-                        ops::data_or_null<std::int32_t>(stopped), options_.momentum,
-                        options_.nesterov);
-  });
+void Optimizer::apply(const kernels::UpdateRule& rule, const Tensor& stopped) {
+  std::vector<Entry> entries;
+  std::size_t place = 0;
+  for (const ParameterGroup& group : groups_) {
+    for (const auto& [parameter, w] : group.parameters) {
+      const std::size_t i = place++;
+      if (!w.grad()) continue;
+      check(w.device() == rate_.device(), name_, ": parameter ", parameter, " is on ",
+            w.device().name(), ", the optimizer was made on ", rate_.device().name());
+      Entry entry{.w = w,
+                  .dw = w.grad().packed(),
+                  .weight_decay = group.weight_decay,
+                  .rate_scale = group.rate_scale};
+      for (const auto& buffers : buffers_) entry.buffers.push_back(buffers[i].tensor);
+      entries.push_back(std::move(entry));
+    }
+  }
+  apply_rule(name_, rate_.device(), entries, rule,
+             {.rate = rate_.data<double>(),
+              .stopped = ops::data_or_null<std::int32_t>(stopped),
+              .count = ops::data_or_null<std::int64_t>(count_)});
 }
 
-std::vector<NamedTensor> Sgd::state() const {
-  return state_;
+void Optimizer::set_steps(std::int64_t steps) {
+  steps_ = steps;
+  if (count_) count_.fill(static_cast<double>(steps));
+}
+
+std::vector<NamedTensor> Optimizer::parameters() const {
+  std::vector<NamedTensor> all;
+  for (const ParameterGroup& group : groups_)
+    all.insert(all.end(), group.parameters.begin(), group.parameters.end());
+  return all;
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> state;
+  for (const auto& buffers : buffers_) state.insert(state.end(), buffers.begin(), buffers.end());
+  if (count_) state.push_back({"steps", count_});
+  return state;
+}
+
+Sgd::Sgd(std::vector<ParameterGroup> groups, SgdOptions options)
+    : Optimizer("Sgd", std::move(groups), std::move(options.schedule)),
+      momentum_(options.momentum),
+      nesterov_(options.nesterov) {
+  check(momentum_ >= 0 && momentum_ < 1, "Sgd: momentum ", momentum_,
+        ", expected 0 <= momentum < 1");
+  check(!nesterov_ || momentum_ > 0, "Sgd: Nesterov needs a momentum");
+  if (momentum_ > 0) add_buffer("momentum");
+}
+
+void Sgd::update(const Tensor& stopped) {
+  if (momentum_ == 0)
+    apply(kernels::SgdRule{}, stopped);
+  else if (nesterov_)
+    apply(kernels::NesterovRule{momentum_}, stopped);
+  else
+    apply(kernels::MomentumRule{momentum_}, stopped);
 }
 
 RmsProp::RmsProp(std::vector<ParameterGroup> groups, RmsPropOptions options)
-    : groups_(std::move(groups)), options_(std::move(options)) {
-  check_groups("RmsProp", groups_, options_.schedule);
-  check(options_.decay >= 0 && options_.decay < 1 && options_.momentum >= 0 &&
-            options_.momentum < 1 && options_.epsilon > 0,
-        "RmsProp: decay ", options_.decay, ", momentum ", options_.momentum, ", epsilon ",
-        options_.epsilon, "; expected decay and momentum in [0, 1), epsilon > 0");
-  state_ = state_like(groups_, "mean_square", 1);
-  rate_ = rate_like(groups_);
-  if (options_.momentum > 0) {
-    for (NamedTensor& buffer : state_like(groups_, "momentum", 0)) state_.push_back(buffer);
+    : Optimizer("RmsProp", std::move(groups), std::move(options.schedule)),
+      decay_(options.decay),
+      momentum_(options.momentum),
+      epsilon_(options.epsilon) {
+  check(decay_ >= 0 && decay_ < 1 && momentum_ >= 0 && momentum_ < 1 && epsilon_ > 0,
+        "RmsProp: decay ", decay_, ", momentum ", momentum_, ", epsilon ", epsilon_,
+        "; expected decay and momentum in [0, 1), epsilon > 0");
+  add_buffer("mean_square", 1);
+  if (momentum_ > 0) add_buffer("momentum");
+}
+
+void RmsProp::update(const Tensor& stopped) {
+  const kernels::RmsPropRule plain{decay_, epsilon_};
+  if (momentum_ == 0)
+    apply(plain, stopped);
+  else
+    apply(kernels::RmsPropMomentumRule{plain, momentum_}, stopped);
+}
+
+Adam::Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options,
+           bool decoupled)
+    : Optimizer(name, std::move(groups), std::move(options.schedule)),
+      rule_{options.beta1, options.beta2, options.epsilon, decoupled} {
+  check(rule_.beta1 >= 0 && rule_.beta1 < 1 && rule_.beta2 >= 0 && rule_.beta2 < 1 &&
+            rule_.epsilon > 0,
+        name, ": beta1 ", rule_.beta1, ", beta2 ", rule_.beta2, ", epsilon ", rule_.epsilon,
+        "; expected betas in [0, 1), epsilon > 0");
+  add_buffer("mean");
+  add_buffer("mean_square");
+  add_count();
+}
+
+void Adam::update(const Tensor& stopped) {
+  apply(rule_, stopped);
+}
+
+Tensor clip_gradient_norm(const std::vector<NamedTensor>& parameters, double max_norm) {
+  check(max_norm >= 0, "clip_gradient_norm: ", max_norm, ", expected a norm");
+  std::vector<Entry> entries;
+  for (const NamedTensor& parameter : parameters) {
+    const Tensor& w = parameter.tensor;
+    check_alike("clip_gradient_norm", parameter, parameters.front().tensor);
+    if (!w.grad()) continue;
+    if (!w.grad().is_packed()) w.set_grad(w.grad().packed());
+    entries.push_back({.w = w.grad(), .dw = w.grad()});
   }
-}
-
-void RmsProp::step() {
-  rate_.fill(learning_rate());
-  update_all("RmsProp", groups_, state_, rate_, [&](auto& context, auto tensors) {
-    kernels::rmsprop_update(context, tensors, rate_.data<double>(), nullptr, options_.decay,
-                            options_.momentum, options_.epsilon);
+  const Device device = parameters.empty() ? Device() : parameters.front().tensor.device();
+  const Tensor norm = Tensor::empty({1}, DType::float64, device);
+  const Tensor factor = Tensor::empty({1}, DType::float64, device);
+  with_tensors("clip_gradient_norm", device, entries, [&](auto& context, auto tensors) {
+    kernels::gradient_norm(context, tensors, max_norm, norm.data<double>(), factor.data<double>());
   });
-  ++steps_;
-}
-
-std::vector<NamedTensor> RmsProp::state() const {
-  return state_;
+  apply_rule("clip_gradient_norm", device, entries, kernels::ScaleRule{},
+             {.rate = factor.data<double>()});
+  return norm;
 }
 
 ParameterAverage::ParameterAverage(std::vector<NamedTensor> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay) {
   check(decay >= 0 && decay < 1, "ParameterAverage: decay ", decay, ", expected 0 <= decay < 1");
-  for (const auto& [name, x] : parameters_)
-    averages_.push_back({"average." + name, x.detach().clone()});
+  for (const NamedTensor& parameter : parameters_) {
+    check_alike("ParameterAverage", parameter, parameters_.front().tensor);
+    averages_.push_back({"average." + parameter.name, parameter.tensor.detach().clone()});
+  }
 }
 
-void ParameterAverage::update() {
-  const NoGrad guard;
+void ParameterAverage::update(const Tensor& stopped) {
+  if (parameters_.empty()) return;
+  std::vector<Entry> entries;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor& average = averages_[i].tensor;
-    average.copy_from(average * decay_ + parameters_[i].tensor.detach() * (1 - decay_));
+    check_alike("ParameterAverage", parameters_[i], averages_.front().tensor);
+    entries.push_back({.w = averages_[i].tensor, .dw = parameters_[i].tensor.detach().packed()});
   }
+  apply_rule("ParameterAverage", averages_.front().tensor.device(), entries,
+             kernels::AverageRule{decay_}, {.stopped = ops::data_or_null<std::int32_t>(stopped)});
 }
 
 void ParameterAverage::swap() {

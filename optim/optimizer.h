@@ -1,16 +1,69 @@
-// Optimizers: SGD with momentum, RMSProp, and averaging of parameters. They are made where the
-// parameters are: an update throws for a model moved since. step() never changes gradients.
+// Optimizers behind one interface, clipping of gradients, and averaging of parameters. An optimizer
+// is made where the parameters are: an update throws for a model moved since. An update never
+// changes gradients.
 #pragma once
 
+#include <shatter/kernels/optimizer_rules.h>
 #include <shatter/layers/module.h>
 #include <shatter/optim/schedule.h>
 
 namespace shatter::optim {
 
-/// Parameters that share a weight decay. The penalty is (weight_decay / 2) |w|^2 for each.
+/// Parameters that share a weight decay, and a share of the rate.
 struct ParameterGroup {
   std::vector<NamedTensor> parameters{};
-  double weight_decay = 0;
+  double weight_decay = 0;  ///< the penalty is (weight_decay / 2) |w|^2 for each
+  double rate_scale = 1;    ///< the group's rate is the optimizer's times this
+};
+
+/// What all optimizers share. A derived class says in update() what happens to a parameter; its
+/// buffers are made by the constructor.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  /// One update from grad() of every parameter at the schedule's rate for steps(), which it then
+  /// counts. A parameter without gradient is left alone.
+  void step();
+  /// The update alone: at the rate that rate() holds, steps() as it is. Where *stopped (int32 [1],
+  /// may be undefined) is not 0 nothing changes. For captured steps: all that differs from one to
+  /// the next is read from device memory, and the step moves the rate on itself.
+  virtual void update(const Tensor& stopped = {}) = 0;
+
+  /// float64 [1] on the parameters' device: the rate of the next update().
+  const Tensor& rate() const { return rate_; }
+  /// Steps done: by step(), or as set_steps() says where captured steps call update().
+  std::int64_t steps() const { return steps_; }
+  /// Also sets the count of updates in state(), where there is one.
+  void set_steps(std::int64_t steps);
+  double learning_rate() const { return schedule_(steps_); }
+
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  /// Of all groups, in their order.
+  std::vector<NamedTensor> parameters() const;
+  /// What a checkpoint holds besides weights and steps(): "<buffer>.<name>" for every parameter,
+  /// and "steps" (int64 [1]), the count of updates, where the rule depends on it.
+  std::vector<NamedTensor> state() const;
+
+ protected:
+  /// Throws, naming `name`, for an empty schedule, a negative decay or share of the rate,
+  /// parameters of several types or devices, or one listed twice.
+  Optimizer(std::string name, std::vector<ParameterGroup> groups, Schedule schedule);
+  /// A tensor of `value` like each parameter.
+  void add_buffer(const std::string& buffer, double value = 0);
+  void add_count();
+  /// Applies the rule to every parameter with a gradient; buffers in the order they were added.
+  void apply(const kernels::UpdateRule& rule, const Tensor& stopped);
+
+ private:
+  std::string name_;
+  std::vector<ParameterGroup> groups_;
+  Schedule schedule_;
+  std::vector<std::vector<NamedTensor>> buffers_;  ///< of each kind, one for each parameter
+  Tensor rate_, count_;
+  std::int64_t steps_ = 0;
 };
 
 struct SgdOptions {
@@ -19,35 +72,19 @@ struct SgdOptions {
   bool nesterov = false;
 };
 
-/// v = momentum * v + (g + weight_decay * w); w -= rate * v (Nesterov: rate * (g + momentum * v)).
-class Sgd {
+/// v = momentum * v + (g + weight_decay * w); w -= rate * v (Nesterov: rate * (g + weight_decay * w
+/// + momentum * v)). The buffer is "momentum"; there is none without momentum.
+class Sgd : public Optimizer {
  public:
-  /// Throws for an empty schedule, Nesterov without momentum, or a parameter listed twice.
+  /// Also throws for Nesterov without momentum.
   Sgd(std::vector<ParameterGroup> groups, SgdOptions options);
   Sgd(std::vector<NamedTensor> parameters, SgdOptions options)
-      : Sgd(std::vector<ParameterGroup>{{std::move(parameters), 0}}, std::move(options)) {}
-
-  /// One update from grad() of every parameter at the schedule's rate for steps(); a parameter
-  /// without gradient is left alone.
-  void step();
-  /// The update alone: at the rate that rate() holds, steps() as it is. Where *stopped (int32 [1],
-  /// may be undefined) is not 0 nothing changes. For captured steps, which move the rate on
-  /// themselves.
-  void update(const Tensor& stopped = {});
-  /// float64 [1] on the parameters' device: the rate of the next update().
-  const Tensor& rate() const { return rate_; }
-  std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
-  double learning_rate() const { return options_.schedule(steps_); }
-  /// "momentum.<name>" for every parameter: what a checkpoint holds besides weights and steps().
-  std::vector<NamedTensor> state() const;
+      : Sgd(std::vector<ParameterGroup>{{std::move(parameters)}}, std::move(options)) {}
+  void update(const Tensor& stopped = {}) override;
 
  private:
-  std::vector<ParameterGroup> groups_;
-  SgdOptions options_;
-  std::vector<NamedTensor> state_;
-  Tensor rate_;
-  std::int64_t steps_ = 0;
+  double momentum_;
+  bool nesterov_;
 };
 
 struct RmsPropOptions {
@@ -55,32 +92,68 @@ struct RmsPropOptions {
   double decay = 0.9, momentum = 0, epsilon = 1e-10;
 };
 
-/// TensorFlow's form: s = decay s + (1 - decay) g^2; b = momentum b + rate g / sqrt(s + epsilon);
-/// w -= b. s starts at 1.
-class RmsProp {
+/// TensorFlow's form: g += weight_decay * w; s = decay * s + (1 - decay) g^2; b = momentum * b +
+/// rate * g / sqrt(s + epsilon); w -= b. s starts at 1. The buffers are "mean_square" and, with
+/// momentum, "momentum".
+class RmsProp : public Optimizer {
  public:
   RmsProp(std::vector<ParameterGroup> groups, RmsPropOptions options);
-  void step();
-  std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
-  double learning_rate() const { return options_.schedule(steps_); }
-  std::vector<NamedTensor> state() const;
+  RmsProp(std::vector<NamedTensor> parameters, RmsPropOptions options)
+      : RmsProp(std::vector<ParameterGroup>{{std::move(parameters)}}, std::move(options)) {}
+  void update(const Tensor& stopped = {}) override;
 
  private:
-  std::vector<ParameterGroup> groups_;
-  RmsPropOptions options_;
-  std::vector<NamedTensor> state_;
-  Tensor rate_;
-  std::int64_t steps_ = 0;
+  double decay_, momentum_, epsilon_;
 };
 
-/// An exponential moving average of parameters: average = decay * average + (1 - decay) * w.
+struct AdamOptions {
+  Schedule schedule;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+
+/// g += weight_decay * w; m = beta1 * m + (1 - beta1) g; s = beta2 * s + (1 - beta2) g^2;
+/// w -= rate * m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + epsilon), t = 1 in the first update.
+/// t counts the optimizer's updates, also for a parameter that had no gradient in some of them. The
+/// buffers are "mean" and "mean_square".
+class Adam : public Optimizer {
+ public:
+  Adam(std::vector<ParameterGroup> groups, AdamOptions options)
+      : Adam("Adam", std::move(groups), std::move(options), false) {}
+  Adam(std::vector<NamedTensor> parameters, AdamOptions options)
+      : Adam(std::vector<ParameterGroup>{{std::move(parameters)}}, std::move(options)) {}
+  void update(const Tensor& stopped = {}) override;
+
+ protected:
+  Adam(std::string name, std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled);
+
+ private:
+  kernels::AdamRule rule_;
+};
+
+/// Adam with its decay decoupled from the gradient: w -= rate * weight_decay * w before the update.
+class AdamW : public Adam {
+ public:
+  AdamW(std::vector<ParameterGroup> groups, AdamOptions options)
+      : Adam("AdamW", std::move(groups), std::move(options), true) {}
+  AdamW(std::vector<NamedTensor> parameters, AdamOptions options)
+      : AdamW(std::vector<ParameterGroup>{{std::move(parameters)}}, std::move(options)) {}
+};
+
+/// Scales the gradients in place so that the 2-norm of all of them together is at most max_norm, up
+/// to rounding. Gives the norm before, float64 [1] where they are; the host waits for nothing. A
+/// norm that is not finite makes every gradient NaN. Parameters without gradient count as 0.
+Tensor clip_gradient_norm(const std::vector<NamedTensor>& parameters, double max_norm);
+
+/// An exponential moving average of parameters: average = decay * average + (1 - decay) * w. It
+/// starts at the parameters as they are, and so has no bias to correct.
 class ParameterAverage {
  public:
   ParameterAverage(std::vector<NamedTensor> parameters, double decay);
-  void update();
+  /// May be captured. Where *stopped (int32 [1], may be undefined) is not 0 nothing changes.
+  void update(const Tensor& stopped = {});
   /// Exchanges the parameters with their averages: call again to undo.
   void swap();
+  /// "average.<name>" for every parameter: what a checkpoint holds.
   std::vector<NamedTensor> state() const { return averages_; }
 
  private:

@@ -27,6 +27,13 @@ Schedule step(double rate, double factor, std::vector<std::int64_t> boundaries) 
   };
 }
 
+Schedule linear(double rate, std::int64_t total, double last) {
+  check(total > 0, "linear: ", total, " steps");
+  return [=](std::int64_t step) {
+    return std::lerp(rate, last, std::min(1.0, double(step) / double(total)));
+  };
+}
+
 Schedule cosine(double rate, std::int64_t total, double last) {
   check(total > 0, "cosine: ", total, " steps");
   return [=](std::int64_t step) {

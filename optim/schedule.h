@@ -15,6 +15,8 @@ Schedule constant(double rate);
 Schedule exponential(double rate, double decay, std::int64_t every);
 /// rate * factor^(how many of `boundaries` are <= step).
 Schedule step(double rate, double factor, std::vector<std::int64_t> boundaries);
+/// From rate to `last` along a straight line over `total` steps, then `last`.
+Schedule linear(double rate, std::int64_t total, double last = 0);
 /// From rate to `last` along half a cosine over `total` steps, then `last`.
 Schedule cosine(double rate, std::int64_t total, double last = 0);
 /// `schedule` preceded by `steps` steps that rise linearly from 0 (excluded) to its first value.

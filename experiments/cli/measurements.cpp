@@ -85,6 +85,11 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   number("--batch", "batch", options.batch);
   number("--learning-rate", "learning_rate", options.learning_rate);
   number("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
+  number("--optimizer", "optimizer", options.optimizer);
+  number("--schedule", "schedule", options.schedule);
+  number("--warm-up", "warm_up", options.warm_up);
+  number("--momentum", "momentum", options.momentum);
+  number("--weight-decay", "weight_decay", options.weight_decay);
   for (const auto& [key, value] : options.set) set_parameter(selected, "--set " + key, key, value);
   for (std::size_t i = 0; i < selected.rows.size(); ++i) {
     if (selected.rows[i].check) selected.rows[i].check(selected.parameters[i]);

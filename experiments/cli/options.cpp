@@ -4,11 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include <shatter/experiments/cli/exit_code.h>
 #include <shatter/experiments/report/text_table.h>
 #include <shatter/experiments/runs/version.h>
+#include <shatter/experiments/train/cell.h>
 #include <shatter/kernels/error.h>
 
 namespace shatter::experiments {
@@ -44,13 +46,23 @@ std::string seed_fault(const std::string& word) {
   return digits ? "" : word + " is not a whole number from 0 to 2^64 - 1";
 }
 
-/// CLI::Range lets "nan" through.
-std::string positive_fault(const std::string& word, double most) {
+/// NaN for what is no number; CLI::Range lets "nan" through.
+double number_of(const std::string& word) {
   double value = 0;
   const char* end = word.data() + word.size();
   const auto [rest, error] = std::from_chars(word.data(), end, value);
-  const bool fits = error == std::errc() && rest == end && value > 0 && value <= most;
+  return error == std::errc() && rest == end ? value : std::nan("");
+}
+
+std::string positive_fault(const std::string& word, double most) {
+  const double value = number_of(word);
+  const bool fits = value > 0 && value <= most;
   return fits ? "" : word + " is not a number above 0 and at most " + shortest(most);
+}
+
+std::string share_fault(const std::string& word) {
+  const double value = number_of(word);
+  return value >= 0 && value < 1 ? "" : word + " is not a number from 0 to below 1";
 }
 
 struct Parser {
@@ -85,6 +97,25 @@ struct Parser {
         ->check(CLI::Range(std::int64_t{1}, most).description(""))
         ->option_text("N");
   }
+  CLI::Option* name(const std::string& option, std::optional<std::string>& value,
+                    const std::vector<std::string>& known, const std::string& text) {
+    std::string all;
+    for (const std::string& word : known) all += (all.empty() ? "" : "|") + word;
+    return app
+        .add_option_function<std::string>(
+            option, [&value](const std::string& word) { value = word; }, text)
+        ->check(CLI::IsMember(known).description(""))
+        ->option_text(all);
+  }
+  /// In [0, 1).
+  CLI::Option* share(const std::string& name, std::optional<double>& value,
+                     const std::string& text) {
+    return app
+        .add_option_function<double>(
+            name, [&value](double v) { value = v; }, text)
+        ->check(share_fault)
+        ->option_text("R");
+  }
   CLI::Option* positive(const std::string& name, std::optional<double>& value, double most,
                         const std::string& text) {
     return app
@@ -95,6 +126,7 @@ struct Parser {
   }
 
   void add_what();
+  void add_training(const std::string& group);
   void add_where();
   void add_how();
   void add_output();
@@ -131,6 +163,7 @@ void Parser::add_what() {
   positive("--learning-rate-decay", options.learning_rate_decay, 1,
            "the rate's factor per epoch instead of the row's own")
       ->group(group);
+  add_training(group);
   number("--train-size", options.train_size, most_images,
          "the first N training images, marked reduced")
       ->group(group);
@@ -143,6 +176,24 @@ void Parser::add_what() {
       ->group(group);
   app.add_flag("--dry-run", options.dry_run,
                "list cells, steps, bytes and estimated time; write nothing")
+      ->group(group);
+}
+
+void Parser::add_training(const std::string& group) {
+  name("--optimizer", options.optimizer, optimizers(), "optimizer instead of the row's own")
+      ->group(group);
+  std::vector<std::string> known = schedules();
+  known.insert(known.begin(), "constant");
+  name("--schedule", options.schedule, known,
+       "of the rate; step: a tenth after half and three quarters of the epochs")
+      ->group(group);
+  number("--warm-up", options.warm_up, most_epochs, "epochs in which the rate rises, before that")
+      ->group(group);
+  share("--momentum", options.momentum,
+        "of sgd and rmsprop, instead of the row's own; the others have none")
+      ->group(group);
+  share("--weight-decay", options.weight_decay,
+        "instead of the row's own; in a --report no row has such a run")
       ->group(group);
 }
 

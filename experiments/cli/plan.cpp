@@ -20,6 +20,21 @@ CellConfig configured(const Row& row, const Options& options) {
   config.batch = options.batch.value_or(config.batch);
   config.learning_rate = options.learning_rate.value_or(config.learning_rate);
   config.learning_rate_decay = options.learning_rate_decay.value_or(config.learning_rate_decay);
+  config.optimizer = options.optimizer.value_or(config.optimizer);
+  config.warm_up = options.warm_up.value_or(config.warm_up);
+  config.weight_decay = options.weight_decay.value_or(config.weight_decay);
+  if (!has_momentum(config.optimizer)) config.momentum = 0;
+  config.momentum = options.momentum.value_or(config.momentum);
+  check(config.momentum == 0 || has_momentum(config.optimizer), "--momentum: ", config.optimizer,
+        " has none");
+  if (options.schedule) {
+    const bool is_constant = *options.schedule == "constant";
+    config.schedule = is_constant ? "exponential" : *options.schedule;
+    if (is_constant || config.schedule != "exponential")
+      config.learning_rate_decay = options.learning_rate_decay.value_or(1);
+    check(config.learning_rate_decay == 1 || *options.schedule == "exponential",
+          "--learning-rate-decay: the ", *options.schedule, " schedule has none");
+  }
   config.dataset.train_size = options.train_size.value_or(config.dataset.train_size);
   config.dataset.test_size = options.test_size.value_or(config.dataset.test_size);
   return config;
@@ -76,7 +91,9 @@ double estimated_seconds(const CellConfig& config, const ModelCost& cost, int th
 
 std::int64_t estimated_bytes(const CellConfig& config, const ModelCost& cost) {
   const std::int64_t metrics = config.epochs * (300 + 6 * config.steps_per_epoch());
-  return 3 * 4 * cost.parameters + metrics + 8192;  // weights twice, momentum once
+  // Weights twice, and the optimizer's buffers.
+  const int buffers = config.optimizer == "sgd" ? 1 : 2;
+  return (2 + buffers) * 4 * cost.parameters + metrics + 8192;
 }
 
 Plan make_plan(const TableProgram& program, const Options& options, const DataSources& sources,

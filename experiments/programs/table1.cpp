@@ -64,7 +64,6 @@ std::vector<Row> rows() {
     all.push_back({.name = row.name,
                    .model = recipe(row.model).title,
                    .random_crop = row.random_crop,
-                   .weight_decay = row.weight_decay,
                    .random_labels = random,
                    .paper = {.train = row.train,
                              .test = row.test,

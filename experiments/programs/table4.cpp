@@ -80,7 +80,6 @@ std::vector<Row> rows() {
     all.push_back({.name = row.name,
                    .model = recipe(row.model).title,
                    .random_crop = row.regulariser.random_crop,
-                   .weight_decay = row.regulariser.weight_decay > 0,
                    .random_labels = true,
                    .paper = {},
                    .full = full_size(row),

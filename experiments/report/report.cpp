@@ -41,6 +41,11 @@ Key key(const Row& row, const CellConfig& config) {
     rate = ", rate " + shortest(config.learning_rate);
   if (config.learning_rate_decay != row.full.learning_rate_decay)
     rate += ", times " + shortest(config.learning_rate_decay) + " per epoch";
+  if (config.schedule != row.full.schedule) rate += ", " + config.schedule;
+  if (config.warm_up != row.full.warm_up)
+    rate += ", warm-up " + std::to_string(config.warm_up) + " epochs";
+  if (config.optimizer != row.full.optimizer) rate += ", " + config.optimizer;
+  if (config.momentum != row.full.momentum) rate += ", momentum " + shortest(config.momentum);
   return {1, where + " " + std::to_string(config.dataset.train_size) + " images, at most " +
                  std::to_string(config.epochs) + " epochs, batch " + std::to_string(config.batch) +
                  ", test " + std::to_string(config.dataset.test_size) + rate};
@@ -55,7 +60,11 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   if (quick) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
   const auto add = [&](const char* option, auto value, auto own) {
-    if (value != own) line += std::string(" ") + option + " " + nlohmann::json(value).dump();
+    if (value == own) return;
+    if constexpr (std::is_same_v<decltype(value), std::string>)
+      line += std::string(" ") + option + " " + value;
+    else
+      line += std::string(" ") + option + " " + nlohmann::json(value).dump();
   };
   add("--train-size", config.dataset.train_size, usual.dataset.train_size);
   add("--test-size", config.dataset.test_size, usual.dataset.test_size);
@@ -64,6 +73,10 @@ std::string command(const TableProgram& program, const std::string& mark, const 
   add("--batch", config.batch, usual.batch);
   add("--learning-rate", config.learning_rate, usual.learning_rate);
   add("--learning-rate-decay", config.learning_rate_decay, usual.learning_rate_decay);
+  add("--optimizer", config.optimizer, usual.optimizer);
+  add("--schedule", config.schedule, usual.schedule);
+  add("--warm-up", config.warm_up, usual.warm_up);
+  if (has_momentum(config.optimizer)) add("--momentum", config.momentum, usual.momentum);
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";
   return line + " --device " + config.device;

@@ -22,7 +22,8 @@ bool same_size(const CellConfig& a, const CellConfig& b) {
   return a.dataset.train_size == b.dataset.train_size &&
          a.dataset.test_size == b.dataset.test_size && a.epochs == b.epochs && a.batch == b.batch &&
          a.learning_rate == b.learning_rate && a.learning_rate_decay == b.learning_rate_decay &&
-         a.stop == b.stop;
+         a.optimizer == b.optimizer && a.schedule == b.schedule && a.warm_up == b.warm_up &&
+         a.momentum == b.momentum && a.weight_decay == b.weight_decay && a.stop == b.stop;
 }
 
 std::string yes(bool value) {
@@ -42,7 +43,7 @@ std::vector<std::string> entries(const RowReport& r, const char* plus_minus) {
   return {
       r.row.model,
       yes(r.row.random_crop),
-      yes(r.row.weight_decay),
+      yes(r.config.weight_decay > 0),
       r.row.random_labels ? "random" : "true",
       mean_and_deviation(r.train, plus_minus),
       synthetic ? "-" : fixed(r.row.paper.train),
@@ -80,7 +81,7 @@ json row_json(const RowReport& r) {
   json row = {{"row", r.row.name},
               {"model", r.row.model},
               {"random_crop", r.row.random_crop},
-              {"weight_decay", r.row.weight_decay},
+              {"weight_decay", r.config.weight_decay > 0},
               {"random_labels", r.row.random_labels},
               {"mark", r.mark},
               {"train", sample_json(r.train)},
@@ -133,7 +134,7 @@ TextTable csv_table(const Table& table) {
     text.rows.push_back({r.row.name,
                          r.row.model,
                          yes(r.row.random_crop),
-                         yes(r.row.weight_decay),
+                         yes(r.config.weight_decay > 0),
                          yes(r.row.random_labels),
                          r.mark,
                          plain(r.train.mean),

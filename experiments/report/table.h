@@ -15,14 +15,14 @@ namespace shatter::experiments {
 struct Row {
   std::string name;   ///< "inception/crop+wd": what --rows matches
   std::string model;  ///< as printed: "Inception"
-  bool random_crop = false, weight_decay = false, random_labels = false;
+  bool random_crop = false, random_labels = false;
   Reference paper;
   CellConfig full, quick;
 };
 
 /// How a configuration falls short of the full-size row: "", or some of "quick", "reduced",
 /// "changed", "synthetic" joined by ", ". Reduced means fewer images or epochs than the full row,
-/// changed another batch, rate, stop rule, or more epochs.
+/// changed another optimizer, batch, rate, stop rule, or more epochs.
 std::string marks(const Row& row, const CellConfig& config);
 
 struct RowReport {

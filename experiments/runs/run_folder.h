@@ -2,7 +2,7 @@
 //   config.json             what the run is; a folder whose configuration differs is refused
 //   env.json                where it was computed, one entry for each session
 //   metrics.jsonl           one line every few steps and one every epoch
-//   checkpoint.safetensors  the state: weights, momentum, position, length of metrics.jsonl there
+//   checkpoint.safetensors  the state: weights, the optimizer's, position, metrics.jsonl's length
 //   labels.npy              int32, the training labels where they are not the data set's own
 //   plans.json              on a GPU: which plan computes each convolution, taken up on resuming
 //   model.safetensors       the weights alone, as PyTorch names and lays them out

@@ -11,6 +11,20 @@ namespace shatter::experiments {
 
 using nlohmann::json;
 
+const std::vector<std::string>& optimizers() {
+  static const std::vector<std::string> names{"sgd", "rmsprop", "adam", "adamw"};
+  return names;
+}
+
+const std::vector<std::string>& schedules() {
+  static const std::vector<std::string> names{"exponential", "step", "cosine"};
+  return names;
+}
+
+bool has_momentum(const std::string& optimizer) {
+  return optimizer == "sgd" || optimizer == "rmsprop";
+}
+
 json to_json(const CellConfig& config) {
   json corruption = {{"kind", data::name_of(config.corruption)}};
   if (config.corruption != data::Corruption::none) corruption["seed"] = config.corruption_seed;
@@ -28,7 +42,7 @@ json to_json(const CellConfig& config) {
         {"crop", config.crop},
         {"random_crop", config.random_crop}}},
       {"optimizer",
-       {{"name", "sgd"},
+       {{"name", config.optimizer},
         {"learning_rate", config.learning_rate},
         {"learning_rate_decay", config.learning_rate_decay},
         {"momentum", config.momentum},
@@ -46,6 +60,8 @@ json to_json(const CellConfig& config) {
   if (config.flip) object["data"]["flip"] = true;
   if (config.rotation > 0) object["data"]["rotation"] = config.rotation;
   if (!config.whiten) object["data"]["whiten"] = false;
+  if (config.schedule != "exponential") object["optimizer"]["schedule"] = config.schedule;
+  if (config.warm_up > 0) object["optimizer"]["warm_up"] = config.warm_up;
   if (config.autotune) object["autotune"] = true;
   return object;
 }
@@ -71,6 +87,9 @@ CellConfig cell_config(const json& source, const std::string& where) {
     config.flip = dataset.value("flip", config.flip);
     config.rotation = dataset.value("rotation", config.rotation);
     config.whiten = dataset.value("whiten", config.whiten);
+    optimizer.at("name").get_to(config.optimizer);
+    config.schedule = optimizer.value("schedule", config.schedule);
+    config.warm_up = optimizer.value("warm_up", config.warm_up);
     optimizer.at("learning_rate").get_to(config.learning_rate);
     optimizer.at("learning_rate_decay").get_to(config.learning_rate_decay);
     optimizer.at("momentum").get_to(config.momentum);
@@ -114,6 +133,7 @@ std::string folder_name(const CellConfig& config) {
   if (config.flip) name += "-flip";
   if (config.rotation > 0) name += "-rotate";
   if (config.weight_decay > 0) name += "-wd";
+  if (config.optimizer != "sgd") name += "-" + config.optimizer;
   return name + "-seed" + std::to_string(config.seed) + "-" + hash8(to_json(config));
 }
 

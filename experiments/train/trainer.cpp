@@ -45,11 +45,43 @@ std::vector<std::uint8_t> true_labels(const data::Dataset& dataset) {
   return same;
 }
 
+optim::Schedule schedule_of(const CellConfig& config) {
+  const std::int64_t epoch = config.steps_per_epoch(), rising = config.warm_up * epoch;
+  const std::int64_t steps = config.epochs * epoch - rising;
+  const auto after = [&] {
+    const double rate = config.learning_rate;
+    if (config.schedule == "step") return optim::step(rate, 0.1, {steps / 2, steps * 3 / 4});
+    if (config.schedule == "cosine") return optim::cosine(rate, steps);
+    return optim::exponential(rate, config.learning_rate_decay, epoch);
+  };
+  return rising > 0 ? optim::warm_up(rising, after()) : after();
+}
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const CellConfig& config,
+                                                 std::vector<optim::ParameterGroup> groups,
+                                                 const optim::Schedule& schedule) {
+  using namespace optim;
+  if (config.optimizer == "rmsprop")
+    return std::make_unique<RmsProp>(
+        std::move(groups), RmsPropOptions{.schedule = schedule, .momentum = config.momentum});
+  if (config.optimizer == "adam")
+    return std::make_unique<Adam>(std::move(groups), AdamOptions{.schedule = schedule});
+  if (config.optimizer == "adamw")
+    return std::make_unique<AdamW>(std::move(groups), AdamOptions{.schedule = schedule});
+  return std::make_unique<Sgd>(std::move(groups),
+                               SgdOptions{.schedule = schedule, .momentum = config.momentum});
+}
+
 /// The learning rate of every step of the run.
 std::vector<double> all_rates(const CellConfig& config, const optim::Schedule& schedule) {
   std::vector<double> rates(std::size_t(config.epochs * config.steps_per_epoch()));
   for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = schedule(std::int64_t(i));
   return rates;
+}
+
+void check_named(const char* what, const std::string& name, const std::vector<std::string>& known) {
+  check(std::find(known.begin(), known.end(), name) != known.end(), "Trainer: ", what, " ", name,
+        "; it knows ", joined({known.begin(), known.end()}));
 }
 
 const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
@@ -70,6 +102,15 @@ const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
         "Trainer: learning rate ", config.learning_rate, ", its decay ", config.learning_rate_decay,
         ", momentum ", config.momentum, ", weight decay ", config.weight_decay,
         "; expected positive rates, momentum in [0, 1), a weight decay of at least 0");
+  check_named("optimizer", config.optimizer, optimizers());
+  check_named("schedule", config.schedule, schedules());
+  check(config.momentum == 0 || has_momentum(config.optimizer), "Trainer: ", config.optimizer,
+        " has no momentum, here ", config.momentum, "; set it to 0");
+  check(config.learning_rate_decay == 1 || config.schedule == "exponential", "Trainer: a ",
+        config.schedule, " schedule has no learning-rate decay, here ", config.learning_rate_decay,
+        "; set it to 1");
+  check(config.warm_up >= 0 && config.warm_up < config.epochs, "Trainer: ", config.warm_up,
+        " epochs of warm-up in ", config.epochs);
   return config;
 }
 
@@ -168,10 +209,9 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
              .flip = config.flip,
              .rotation = config.rotation,
              .whiten = config.whiten},
-      schedule_(optim::exponential(config.learning_rate, config.learning_rate_decay,
-                                   config.steps_per_epoch())),
-      sgd_(groups(model_, task.decayed, config.weight_decay),
-           {.schedule = schedule_, .momentum = config.momentum}),
+      schedule_(schedule_of(config)),
+      optimizer_(
+          make_optimizer(config, groups(model_, task.decayed, config.weight_decay), schedule_)),
       record_(options.device, data_.train.size(), all_rates(config, schedule_),
               true_labels(task.data.train), most_steps),
       step_(
@@ -193,7 +233,7 @@ Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptio
                                options);
   }
   set_step(model_, record_.step());
-  sgd_.rate().fill(schedule_(0));
+  optimizer_->rate().fill(schedule_(0));
   begin_epoch();
 }
 
@@ -227,8 +267,8 @@ void Trainer::give_step(std::int64_t size) {
   record_.check_loss(loss);
   zero_grad(model_);
   backward(loss);
-  sgd_.update(record_.stopped());
-  record_.finish_step(logits, batch.y, loss, sgd_.rate());
+  optimizer_->update(record_.stopped());
+  record_.finish_step(logits, batch.y, loss, optimizer_->rate());
 }
 
 std::vector<double> Trainer::advance(std::int64_t count) {
@@ -256,7 +296,7 @@ std::vector<double> Trainer::advance(std::int64_t count) {
   }
   counts_ = reading.counts;
   batch_ += reading.step - first;
-  sgd_.set_steps(reading.step);
+  optimizer_->set_steps(reading.step);
   if (reading.stopped) losses.push_back(std::numeric_limits<double>::quiet_NaN());
   return losses;
 }
@@ -383,7 +423,7 @@ NamedTensors Trainer::state() const {
   for (const NamedTensor& entry : named_state(model_)) {
     state.tensors["model." + entry.name] = entry.tensor.detach();
   }
-  for (const NamedTensor& entry : sgd_.state()) state.tensors[entry.name] = entry.tensor;
+  for (const NamedTensor& entry : optimizer_->state()) state.tensors[entry.name] = entry.tensor;
   state.metadata = {{"epoch", exact(epoch_)},
                     {"batch", exact(batch_)},
                     {"loss_sum", exact(counts_.loss)},
@@ -432,8 +472,8 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
   fitted_ = fitted;
   last_loss_ = last_loss;
   latest_.reset();
-  sgd_.set_steps(epoch * config_.steps_per_epoch() + batch);
-  sgd_.rate().fill(sgd_.learning_rate());
+  optimizer_->set_steps(epoch * config_.steps_per_epoch() + batch);
+  optimizer_->rate().fill(optimizer_->learning_rate());
   record_.set(epoch, batch * config_.batch, steps(), counts_);
 }
 

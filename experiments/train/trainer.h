@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -79,16 +80,16 @@ class Trainer {
   /// Of a run whose next step has no finite loss.
   RunResult diverged() const;
 
-  /// Weights, buffers ("model.*"), momentum ("momentum.*"), and in the metadata the position and
-  /// the partial sums of the epoch.
+  /// Weights, buffers ("model.*"), the optimizer's state by its names ("momentum.*"), and in the
+  /// metadata the position and the partial sums of the epoch.
   NamedTensors state() const;
   /// Takes up a state; throws (data), changing nothing, if it is not one of this model's.
   void restore(const NamedTensors& state, const std::string& where);
 
   std::int64_t epoch() const { return epoch_; }  ///< epochs finished
-  std::int64_t steps() const { return sgd_.steps(); }
+  std::int64_t steps() const { return optimizer_->steps(); }
   std::int64_t images() const;  ///< training images seen
-  double learning_rate() const { return sgd_.learning_rate(); }
+  double learning_rate() const { return optimizer_->learning_rate(); }
   double mean_loss() const;        ///< of the epoch so far
   double online_accuracy() const;  ///< of the epoch so far
   Module& model() { return model_; }
@@ -128,7 +129,7 @@ class Trainer {
   std::vector<Probe> probes_;
   data::Pipeline input_;
   optim::Schedule schedule_;
-  optim::Sgd sgd_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
   StepRecord record_;
   Recorded step_, steps_, last_step_;  ///< a full batch, several of them, the epoch's last batch
   Evaluator evaluate_train_, evaluate_test_;

@@ -1,5 +1,7 @@
 // Parameter updates: the ranges of all tensors are one list of chunks.
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include <shatter/kernels/optimizer.h>
@@ -12,96 +14,102 @@ namespace shatter::kernels {
 
 namespace {
 
-// Calls update(tensor, begin, end) for ranges that cover every tensor.
-template <class T, class Update>
-void for_tensors(CpuContext& context, std::span<const UpdateTensor<T>> tensors, Update update) {
-  std::vector<std::int64_t> first_chunk{0};
+// The number of each tensor's first chunk, and of all chunks behind them.
+template <class T>
+std::vector<std::int64_t> first_chunks(std::span<const UpdateTensor<T>> tensors) {
+  std::vector<std::int64_t> first{0};
   for (const UpdateTensor<T>& tensor : tensors)
-    first_chunk.push_back(first_chunk.back() + ceil_div(tensor.n, elements_per_chunk));
-  context.parallel(first_chunk.back(), [&](std::int64_t chunk) {
-    const auto after = std::upper_bound(first_chunk.begin(), first_chunk.end(), chunk);
-    const auto i = static_cast<std::size_t>(after - first_chunk.begin() - 1);
-    const std::int64_t begin = (chunk - first_chunk[i]) * elements_per_chunk;
-    update(tensors[i], begin, std::min(begin + elements_per_chunk, tensors[i].n));
+    first.push_back(first.back() + ceil_div(tensor.n, elements_per_chunk));
+  return first;
+}
+
+// Calls use(chunk, tensor, begin, end) for ranges that cover every tensor.
+template <class T, class Use>
+void for_chunks(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
+                const std::vector<std::int64_t>& first, Use use) {
+  context.parallel(first.back(), [&](std::int64_t chunk) {
+    const auto after = std::upper_bound(first.begin(), first.end(), chunk);
+    const auto i = static_cast<std::size_t>(after - first.begin() - 1);
+    const std::int64_t begin = (chunk - first[i]) * elements_per_chunk;
+    use(chunk, tensors[i], begin, std::min(begin + elements_per_chunk, tensors[i].n));
   });
+}
+
+template <class T, class Rule, std::size_t... buffer>
+void update_range(const Rule& the_rule, const StepValues<T>& values, const UpdateTensor<T>& tensor,
+                  std::int64_t begin, std::int64_t end, std::index_sequence<buffer...>) {
+  multiversion(
+      [=, rule = the_rule, step = values, w = tensor.w, dw = tensor.dw, buffers = tensor.buffers] {
+        SHATTER_INDEPENDENT
+        for (std::int64_t i = begin; i < end; ++i) rule(step, w[i], dw[i], buffers[buffer][i]...);
+      });
+}
+
+// The sum of squares of n values; sixteen running sums keep the order fixed and the lanes busy.
+template <class T>
+double sum_of_squares(std::int64_t n, const T* x) {
+  constexpr std::int64_t lanes = 16;
+  double partial[lanes] = {};
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (std::int64_t j = 0; j < lanes; ++j) {
+      const auto value = static_cast<double>(x[i + j]);
+      partial[j] += value * value;
+    }
+  for (; i < n; ++i) partial[i % lanes] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (std::int64_t j = 1; j < lanes; ++j) partial[0] += partial[j];
+  return partial[0];
 }
 
 }  // namespace
 
 template <class T>
-void sgd_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
-                const double* learning_rate, const std::int32_t* stopped, double momentum,
-                bool nesterov) {
-  const ProfileScope scope(context, "sgd_update", sgd_work(tensors, nesterov));
-  if (stopped && *stopped) return;
-  for_tensors(
-      context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
-        multiversion([=, w = tensor.w, dw = tensor.dw, v = tensor.state, rate = T(*learning_rate),
-                      decay = T(tensor.weight_decay), m = T(momentum)] {
-          if (!v) {
-            SHATTER_INDEPENDENT
-            for (std::int64_t i = begin; i < end; ++i) w[i] -= rate * (dw[i] + decay * w[i]);
-          } else if (nesterov) {
-            SHATTER_INDEPENDENT
-            for (std::int64_t i = begin; i < end; ++i) {
-              const T g = dw[i] + decay * w[i];
-              const T velocity = m * v[i] + g;
-              v[i] = velocity;
-              w[i] -= rate * (g + m * velocity);
-            }
-          } else {
-            SHATTER_INDEPENDENT
-            for (std::int64_t i = begin; i < end; ++i) {
-              const T velocity = m * v[i] + (dw[i] + decay * w[i]);
-              v[i] = velocity;
-              w[i] -= rate * velocity;
-            }
-          }
-        });
-      });
+void update(CpuContext& context, const UpdateRule& any_rule,
+            std::span<const UpdateTensor<T>> tensors, const UpdateStep& step) {
+  std::visit(
+      [&]<class Rule>(const Rule& rule) {
+        const ProfileScope scope(context, Rule::name, update_work<Rule>(tensors));
+        if (step.stopped && *step.stopped) return;
+        Corrections corrections;
+        if constexpr (CountsUpdates<Rule>)
+          corrections = rule.corrections(static_cast<double>(++*step.count));
+        const double rate = step.rate ? *step.rate : 0;
+        for_chunks(
+            context, tensors, first_chunks(tensors),
+            [&](std::int64_t, const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+              update_range(rule, step_values(tensor, rate, corrections), tensor, begin, end,
+                           std::make_index_sequence<Rule::buffers>());
+            });
+      },
+      any_rule);
 }
 
 template <class T>
-void rmsprop_update(CpuContext& context, std::span<const UpdateTensor<T>> tensors,
-                    const double* learning_rate, const std::int32_t* stopped, double decay,
-                    double momentum, double epsilon) {
-  const ProfileScope scope(context, "rmsprop_update", rmsprop_work(tensors));
-  if (stopped && *stopped) return;
-  for_tensors(
-      context, tensors, [=](const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
-        multiversion([=, w = tensor.w, dw = tensor.dw, s = tensor.state, b = tensor.momentum_buffer,
-                      rate = T(*learning_rate), weight_decay = T(tensor.weight_decay),
-                      keep = T(decay), rest = T(1 - decay), m = T(momentum), eps = T(epsilon)] {
-          if (b) {
-            SHATTER_INDEPENDENT
-            for (std::int64_t i = begin; i < end; ++i) {
-              const T g = dw[i] + weight_decay * w[i];
-              const T square = keep * s[i] + rest * g * g;
-              const T step = m * b[i] + rate * g / std::sqrt(square + eps);
-              s[i] = square;
-              b[i] = step;
-              w[i] -= step;
-            }
-          } else {
-            SHATTER_INDEPENDENT
-            for (std::int64_t i = begin; i < end; ++i) {
-              const T g = dw[i] + weight_decay * w[i];
-              const T square = keep * s[i] + rest * g * g;
-              s[i] = square;
-              w[i] -= rate * g / std::sqrt(square + eps);
-            }
-          }
+void gradient_norm(CpuContext& context, std::span<const UpdateTensor<T>> tensors, double most,
+                   double* norm, double* factor) {
+  const ProfileScope scope(context, "gradient_norm", gradient_norm_work(tensors));
+  const std::vector<std::int64_t> first = first_chunks(tensors);
+  const Workspace<double> partials(first.back());
+  for_chunks(
+      context, tensors, first,
+      [&](std::int64_t chunk, const UpdateTensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+        multiversion([n = end - begin, x = tensor.dw + begin, y = partials.data() + chunk] {
+          *y = sum_of_squares(n, x);
         });
       });
+  double squares = 0;
+  for (std::int64_t i = 0; i < first.back(); ++i) squares += partials[i];
+  *norm = std::sqrt(squares);
+  *factor = clipping_factor(*norm, most);
 }
 
-template void sgd_update(CpuContext&, std::span<const UpdateTensor<float>>, const double*,
-                         const std::int32_t*, double, bool);
-template void sgd_update(CpuContext&, std::span<const UpdateTensor<double>>, const double*,
-                         const std::int32_t*, double, bool);
-template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<float>>, const double*,
-                             const std::int32_t*, double, double, double);
-template void rmsprop_update(CpuContext&, std::span<const UpdateTensor<double>>, const double*,
-                             const std::int32_t*, double, double, double);
+template void update(CpuContext&, const UpdateRule&, std::span<const UpdateTensor<float>>,
+                     const UpdateStep&);
+template void update(CpuContext&, const UpdateRule&, std::span<const UpdateTensor<double>>,
+                     const UpdateStep&);
+template void gradient_norm(CpuContext&, std::span<const UpdateTensor<float>>, double, double*,
+                            double*);
+template void gradient_norm(CpuContext&, std::span<const UpdateTensor<double>>, double, double*,
+                            double*);
 
 }  // namespace shatter::kernels

@@ -1,8 +1,12 @@
 // Parameter updates on CUDA: one launch for as many tensors as fit its parameters.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include <shatter/kernels/cuda/block.h>
 #include <shatter/kernels/cuda/vector.h>
+#include <shatter/kernels/cuda/workspace.h>
+#include <shatter/kernels/functions.h>
 #include <shatter/kernels/optimizer.h>
 #include <shatter/kernels/work.h>
 
@@ -12,99 +16,97 @@ namespace {
 constexpr int most_tensors = 64;  // 4 KiB of kernel parameters
 constexpr std::int64_t elements_per_block = 4 * threads_per_block;
 
-// Tensor i is updated by blocks first_block[i] .. first_block[i + 1] - 1.
+// Tensor i belongs to blocks first_block[i] .. first_block[i + 1] - 1.
 template <class T>
 struct TensorList {
   UpdateTensor<T> tensors[most_tensors];
   std::int32_t first_block[most_tensors + 1];
 };
 
+// A block's elements of its tensor.
+template <class T>
+struct BlockRange {
+  const UpdateTensor<T>& tensor;
+  std::int64_t begin, end;
+};
+
+template <class T>
+__device__ BlockRange<T> range_of_block(const TensorList<T>& list) {
+  const auto block = static_cast<std::int32_t>(blockIdx.x);
+  int i = 0;
+  while (block >= list.first_block[i + 1]) ++i;
+  const UpdateTensor<T>& tensor = list.tensors[i];
+  const std::int64_t begin = (block - list.first_block[i]) * elements_per_block;
+  return {tensor, begin, std::min(begin + elements_per_block, tensor.n)};
+}
+
 // Whether a tensor's arrays may be accessed in vectors.
 template <class T>
 __device__ bool aligned(const UpdateTensor<T>& t) {
-  const auto bits = reinterpret_cast<std::uintptr_t>(t.w) | reinterpret_cast<std::uintptr_t>(t.dw) |
-                    reinterpret_cast<std::uintptr_t>(t.state) |
-                    reinterpret_cast<std::uintptr_t>(t.momentum_buffer);
+  auto bits = reinterpret_cast<std::uintptr_t>(t.w) | reinterpret_cast<std::uintptr_t>(t.dw);
+  for (const T* const buffer : t.buffers) bits |= reinterpret_cast<std::uintptr_t>(buffer);
   return bits % 16 == 0;
 }
 
-// Calls update.run<width>(tensor, i) for the elements of this thread.
-template <class T, class Update>
-__device__ void for_elements(const TensorList<T>& list, const Update& update) {
+// `width` elements from i on.
+template <int width, class T, class Rule, std::size_t... buffer>
+__device__ void apply(const Rule& rule, const StepValues<T>& step, const UpdateTensor<T>& t,
+                      std::int64_t i, std::index_sequence<buffer...>) {
+  auto w = load<width>(t.w + i);
+  const auto g = load<width>(t.dw + i);
+  Values<T, width> buffers[most_buffers];
+  ((buffers[buffer] = load<width>(t.buffers[buffer] + i)), ...);
+  for (int k = 0; k < width; ++k) rule(step, w[k], g[k], buffers[buffer][k]...);
+  (store(buffers[buffer], t.buffers[buffer] + i), ...);
+  store(w, t.w + i);
+}
+
+template <class T, class Rule>
+__global__ void update_tensors(const __grid_constant__ TensorList<T> list, Rule rule,
+                               const double* rate, const std::int32_t* stopped,
+                               const Corrections* corrections) {
+  if (stopped && *stopped) return;
   constexpr int width = vector_width<T>;
-  const auto block = static_cast<std::int32_t>(blockIdx.x);
-  int tensor = 0;
-  while (block >= list.first_block[tensor + 1]) ++tensor;
-  const UpdateTensor<T>& t = list.tensors[tensor];
-  const std::int64_t begin = (block - list.first_block[tensor]) * elements_per_block;
-  const std::int64_t end = std::min(begin + elements_per_block, t.n);
+  constexpr auto buffers = std::make_index_sequence<Rule::buffers>();
+  const auto [t, begin, end] = range_of_block(list);
+  const StepValues<T> step =
+      step_values(t, rate ? *rate : 0, corrections ? *corrections : Corrections{});
   std::int64_t i = begin + threadIdx.x;
   if (aligned(t)) {
     const std::int64_t whole = begin + (end - begin) / width * width;
     for (std::int64_t v = begin + width * threadIdx.x; v < whole; v += width * blockDim.x)
-      update.template run<width>(t, v);
+      apply<width>(rule, step, t, v, buffers);
     i += whole - begin;
   }
-  for (; i < end; i += blockDim.x) update.template run<1>(t, i);
+  for (; i < end; i += blockDim.x) apply<1>(rule, step, t, i, buffers);
 }
 
-template <class T>
-struct Sgd {
-  T rate, momentum;
-  bool nesterov;
-  template <int width>
-  __device__ void run(const UpdateTensor<T>& t, std::int64_t i) const {
-    auto w = load<width>(t.w + i), g = load<width>(t.dw + i);
-    const auto decay = static_cast<T>(t.weight_decay);
-    for (int k = 0; k < width; ++k) g[k] += decay * w[k];
-    if (t.state) {
-      auto velocity = load<width>(t.state + i);
-      for (int k = 0; k < width; ++k) {
-        velocity[k] = momentum * velocity[k] + g[k];
-        g[k] = nesterov ? g[k] + momentum * velocity[k] : velocity[k];
-      }
-      store(velocity, t.state + i);
-    }
-    for (int k = 0; k < width; ++k) w[k] -= rate * g[k];
-    store(w, t.w + i);
-  }
-};
-
-template <class T>
-__global__ void sgd(TensorList<T> list, const double* learning_rate, const std::int32_t* stopped,
-                    T momentum, bool nesterov) {
+template <class Rule>
+__global__ void count_update(Rule rule, const std::int32_t* stopped, std::int64_t* count,
+                             Corrections* corrections) {
   if (stopped && *stopped) return;
-  for_elements(list, Sgd<T>{static_cast<T>(*learning_rate), momentum, nesterov});
+  *corrections = rule.corrections(static_cast<double>(++*count));
 }
 
+// The sum of squares of each block's gradients.
 template <class T>
-struct RmsProp {
-  T rate, decay, rest, momentum, epsilon;
-  template <int width>
-  __device__ void run(const UpdateTensor<T>& t, std::int64_t i) const {
-    auto w = load<width>(t.w + i), g = load<width>(t.dw + i), square = load<width>(t.state + i);
-    const auto weight_decay = static_cast<T>(t.weight_decay);
-    for (int k = 0; k < width; ++k) {
-      g[k] += weight_decay * w[k];
-      square[k] = decay * square[k] + rest * g[k] * g[k];
-      g[k] = rate * g[k] / std::sqrt(square[k] + epsilon);
-    }
-    store(square, t.state + i);
-    if (t.momentum_buffer) {
-      const auto buffer = load<width>(t.momentum_buffer + i);
-      for (int k = 0; k < width; ++k) g[k] += momentum * buffer[k];
-      store(g, t.momentum_buffer + i);
-    }
-    for (int k = 0; k < width; ++k) w[k] -= g[k];
-    store(w, t.w + i);
-  }
-};
+__global__ void squares_of_blocks(const __grid_constant__ TensorList<T> list, double* sums) {
+  const auto [t, begin, end] = range_of_block(list);
+  double sum = 0;
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x)
+    sum += static_cast<double>(t.dw[i]) * static_cast<double>(t.dw[i]);
+  sum = join_block(sum, 0.0, Add{});
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
 
-template <class T>
-__global__ void rmsprop(TensorList<T> list, const double* learning_rate,
-                        const std::int32_t* stopped, T decay, T rest, T momentum, T epsilon) {
-  if (stopped && *stopped) return;
-  for_elements(list, RmsProp<T>{static_cast<T>(*learning_rate), decay, rest, momentum, epsilon});
+__global__ void join_squares(std::int64_t n, const double* sums, double most, double* norm,
+                             double* factor) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += sums[i];
+  sum = join_block(sum, 0.0, Add{});
+  if (threadIdx.x != 0) return;
+  *norm = std::sqrt(sum);
+  *factor = clipping_factor(*norm, most);
 }
 
 // Calls run(shape, list) for lists that cover the tensors.
@@ -126,35 +128,53 @@ void for_lists(std::span<const UpdateTensor<T>> tensors, Run run) {
 }  // namespace
 
 template <class T>
-void sgd_update(CudaContext& context, std::span<const UpdateTensor<T>> tensors,
-                const double* learning_rate, const std::int32_t* stopped, double momentum,
-                bool nesterov) {
-  const ProfileScope scope(context, "sgd_update", sgd_work(tensors, nesterov));
-  for_lists(tensors, [&](const LaunchShape& shape, const TensorList<T>& list) {
-    launch(context, "sgd_update", shape, sgd<T>, list, learning_rate, stopped,
-           static_cast<T>(momentum), nesterov);
-  });
+void update(CudaContext& context, const UpdateRule& any_rule,
+            std::span<const UpdateTensor<T>> tensors, const UpdateStep& step) {
+  std::visit(
+      [&]<class Rule>(const Rule& rule) {
+        static_assert(sizeof(TensorList<T>) + sizeof(Rule) + 3 * sizeof(void*) <= 4096);
+        const ProfileScope scope(context, Rule::name, update_work<Rule>(tensors));
+        const auto run = [&](const Corrections* corrections) {
+          for_lists(tensors, [&](const LaunchShape& shape, const TensorList<T>& list) {
+            launch(context, Rule::name, shape, update_tensors<T, Rule>, list, rule, step.rate,
+                   step.stopped, corrections);
+          });
+        };
+        if constexpr (CountsUpdates<Rule>) {
+          const CudaWorkspace<Corrections> corrections(context, 1);
+          launch(context, "count_update", {dim3(1), dim3(1)}, count_update<Rule>, rule,
+                 step.stopped, step.count, corrections.data());
+          run(corrections.data());
+        } else {
+          run(nullptr);
+        }
+      },
+      any_rule);
 }
 
 template <class T>
-void rmsprop_update(CudaContext& context, std::span<const UpdateTensor<T>> tensors,
-                    const double* learning_rate, const std::int32_t* stopped, double decay,
-                    double momentum, double epsilon) {
-  const ProfileScope scope(context, "rmsprop_update", rmsprop_work(tensors));
+void gradient_norm(CudaContext& context, std::span<const UpdateTensor<T>> tensors, double most,
+                   double* norm, double* factor) {
+  const ProfileScope scope(context, "gradient_norm", gradient_norm_work(tensors));
+  std::int64_t blocks = 0;
+  for (const UpdateTensor<T>& tensor : tensors) blocks += ceil_div(tensor.n, elements_per_block);
+  const CudaWorkspace<double> sums(context, blocks);
+  double* next = sums.data();
   for_lists(tensors, [&](const LaunchShape& shape, const TensorList<T>& list) {
-    launch(context, "rmsprop_update", shape, rmsprop<T>, list, learning_rate, stopped,
-           static_cast<T>(decay), static_cast<T>(1 - decay), static_cast<T>(momentum),
-           static_cast<T>(epsilon));
+    launch(context, "gradient_norm", shape, squares_of_blocks<T>, list, next);
+    next += shape.grid.x;
   });
+  launch(context, "gradient_norm", {dim3(1), dim3(threads_per_block)}, join_squares, blocks,
+         sums.data(), most, norm, factor);
 }
 
-template void sgd_update(CudaContext&, std::span<const UpdateTensor<float>>, const double*,
-                         const std::int32_t*, double, bool);
-template void sgd_update(CudaContext&, std::span<const UpdateTensor<double>>, const double*,
-                         const std::int32_t*, double, bool);
-template void rmsprop_update(CudaContext&, std::span<const UpdateTensor<float>>, const double*,
-                             const std::int32_t*, double, double, double);
-template void rmsprop_update(CudaContext&, std::span<const UpdateTensor<double>>, const double*,
-                             const std::int32_t*, double, double, double);
+template void update(CudaContext&, const UpdateRule&, std::span<const UpdateTensor<float>>,
+                     const UpdateStep&);
+template void update(CudaContext&, const UpdateRule&, std::span<const UpdateTensor<double>>,
+                     const UpdateStep&);
+template void gradient_norm(CudaContext&, std::span<const UpdateTensor<float>>, double, double*,
+                            double*);
+template void gradient_norm(CudaContext&, std::span<const UpdateTensor<double>>, double, double*,
+                            double*);
 
 }  // namespace shatter::kernels

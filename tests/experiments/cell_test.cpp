@@ -48,6 +48,13 @@ TEST_CASE("A cell's name is fixed: results found by it must stay found") {
   CHECK(kept > 20);
 }
 
+TEST_CASE("A run's name says its optimizer where it is not SGD") {
+  CellConfig config = example();
+  config.optimizer = "adamw";
+  config.weight_decay = 0.01;
+  CHECK(folder_name(config) == "mlp-1x512-random-labels-wd-adamw-seed1-" + hash(config));
+}
+
 TEST_CASE("Everything that changes numbers changes the hash") {
   std::set<std::string> hashes{hash(example())};
   const auto changed = [&](auto change) {
@@ -77,6 +84,12 @@ TEST_CASE("Everything that changes numbers changes the hash") {
   changed([](CellConfig& c) { c.learning_rate = 0.02; });
   changed([](CellConfig& c) { c.learning_rate_decay = 0.9; });
   changed([](CellConfig& c) { c.momentum = 0.8; });
+  changed([](CellConfig& c) { c.optimizer = "rmsprop"; });
+  changed([](CellConfig& c) { c.optimizer = "adam"; });
+  changed([](CellConfig& c) { c.optimizer = "adamw"; });
+  changed([](CellConfig& c) { c.schedule = "step"; });
+  changed([](CellConfig& c) { c.schedule = "cosine"; });
+  changed([](CellConfig& c) { c.warm_up = 2; });
   changed([](CellConfig& c) { c.weight_decay = 1e-4; });
   changed([](CellConfig& c) { c.epochs = 5; });
   changed([](CellConfig& c) { c.batch = 5; });

@@ -34,6 +34,7 @@ TEST_CASE("No arguments mean the defaults") {
   CHECK(o.seed == 1);
   CHECK(!o.seeds);
   CHECK(!o.epochs);
+  CHECK(!(o.optimizer || o.schedule || o.warm_up || o.momentum || o.weight_decay));
   CHECK(o.rows == "*");
   CHECK(o.resume);
   CHECK(o.checkpoint_every.seconds == 60);
@@ -68,6 +69,16 @@ TEST_CASE("Every option reaches its member") {
                                       "0.025",
                                       "--learning-rate-decay",
                                       "0.99",
+                                      "--optimizer",
+                                      "adamw",
+                                      "--schedule",
+                                      "cosine",
+                                      "--warm-up",
+                                      "2",
+                                      "--momentum",
+                                      "0",
+                                      "--weight-decay",
+                                      "0.01",
                                       "--train-size",
                                       "1000",
                                       "--test-size",
@@ -112,6 +123,11 @@ TEST_CASE("Every option reaches its member") {
   CHECK(o.batch == 64);
   CHECK(o.learning_rate == 0.025);
   CHECK(o.learning_rate_decay == 0.99);
+  CHECK(o.optimizer == "adamw");
+  CHECK(o.schedule == "cosine");
+  CHECK(o.warm_up == 2);
+  CHECK(o.momentum == 0.0);
+  CHECK(o.weight_decay == 0.01);
   CHECK(o.train_size == 1000);
   CHECK(o.test_size == 100);
   CHECK(o.rows == "mlp-*,*/random");
@@ -154,6 +170,11 @@ TEST_CASE("What cannot be is refused with exit code 2 and a hint") {
     refused({"--learning-rate", rate}, "--learning-rate");
   }
   refused({"--learning-rate-decay", "1.01"}, "1.01 is not a number above 0 and at most 1");
+  refused({"--optimizer", "adagrad"}, "--optimizer: adagrad not in");
+  refused({"--schedule", "linear"}, "--schedule: linear not in");
+  refused({"--warm-up", "-1"}, "--warm-up");
+  for (const char* share : {"1", "-0.1", "nan", ""}) refused({"--momentum", share}, "--momentum");
+  refused({"--weight-decay", "2"}, "2 is not a number from 0 to below 1");
   refused({"--format", "html"}, "--format: html is none of csv|json|latex|md");
   refused({"--format", "2"}, "2 is none of");
   refused({"--progress", "loud"}, "--progress");

@@ -77,6 +77,41 @@ TEST_CASE("A changed batch and learning rate are what the run trains with") {
   CHECK(result["learning_rate"].get<double>() == Approx(0.004 * 0.5).epsilon(1e-12));
 }
 
+TEST_CASE("A changed optimizer and schedule are what the run trains with") {
+  const TemporaryFolder folder;
+  const auto dry = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"--rows", "mlp-1x512/none", "--dry-run"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return tiny(folder.path(), arguments);
+  };
+  const Finished run =
+      tiny(folder.path(),
+           {"--rows", "mlp-1x512/none", "--seeds", "1", "--optimizer", "adamw", "--schedule",
+            "cosine", "--warm-up", "1", "--weight-decay", "0.01", "--learning-rate", "0.004"});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const auto cell = nlohmann::json::parse(get(run_folders(folder.path()).front() / "config.json"));
+  const auto& optimizer = cell["optimizer"];
+  CHECK(optimizer["name"] == "adamw");
+  CHECK(optimizer["schedule"] == "cosine");
+  CHECK(optimizer["warm_up"] == 1);
+  CHECK(optimizer["momentum"] == 0.0);
+  CHECK(optimizer["learning_rate_decay"] == 1.0);
+  CHECK(optimizer["weight_decay"] == 0.01);
+  CHECK(contains(run_folders(folder.path()).front().string(), "-wd-adamw-"));
+  // What is the default by another name is the same run.
+  CHECK(dry({"--optimizer", "sgd", "--momentum", "0.9", "--schedule", "exponential"}).out ==
+        dry({}).out);
+  CHECK(dry({"--schedule", "constant"}).out == dry({"--learning-rate-decay", "1"}).out);
+
+  const Finished momentum = dry({"--optimizer", "adam", "--momentum", "0.5"});
+  CHECK(momentum.status == 2);
+  CHECK(contains(momentum.err, "--momentum: adam has none"));
+  const Finished decay = dry({"--schedule", "step", "--learning-rate-decay", "0.9"});
+  CHECK(decay.status == 2);
+  CHECK(contains(decay.err, "--learning-rate-decay: the step schedule has none"));
+}
+
 TEST_CASE("Kept results survive without their runs and make the report") {
   const TemporaryFolder folder;
   const std::string kept = (folder / "kept").string();

@@ -160,7 +160,21 @@ TEST_CASE("Kept results make one table for each size") {
   slower.learning_rate = row.full.learning_rate / 4;
   slower.learning_rate_decay = 0.99;
   results.push_back(finished(slower, 1, 100, 45));
+  CellConfig other = reduced;
+  other.optimizer = "adamw";
+  other.momentum = 0;
+  other.schedule = "cosine";
+  other.learning_rate_decay = 1;
+  other.warm_up = 2;
   const auto tables = kept_tables(program, results);
+  results.push_back(finished(other, 1, 100, 45));
+  const auto more = kept_tables(program, results);
+  REQUIRE(more.size() == 5);
+  CHECK(std::any_of(more.begin(), more.end(), [](const Table& table) {
+    return contains(table.title, ", times 1 per epoch, cosine, warm-up 2 epochs, adamw") &&
+           contains(render(table, Format::markdown),
+                    " --optimizer adamw --schedule cosine --warm-up 2 ");
+  }));
   REQUIRE(tables.size() == 4);
   CHECK(tables[0].title == "T, full size");
   CHECK(tables[0].rows[0].judgement() == "reproduced");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/experiments/tiny_run.h"
 #include "tests/support/catch.h"
@@ -23,7 +24,8 @@ struct Trace {
 
 void add_weights(Trainer& trainer, Trace& trace) {
   for (const auto& [name, tensor] : trainer.state().tensors) {
-    for (const float value : tensor.values<float>()) trace.weights.push_back(value);
+    for (const float value : tensor.to(DType::float32).values<float>())
+      trace.weights.push_back(value);
   }
 }
 
@@ -80,6 +82,83 @@ TEST_CASE("A run taken up after any step ends in the same bits") {
       CHECK(train(second, trace) == expected);
     }
   }
+}
+
+TEST_CASE("A run by any optimizer taken up after any step ends in the same bits") {
+  std::set<std::vector<float>> ends;
+  for (const std::string& optimizer : optimizers()) {
+    CellConfig config = tiny_config();
+    config.optimizer = optimizer;
+    config.learning_rate = 0.002;
+    config.schedule = "cosine";
+    config.learning_rate_decay = 1;
+    config.warm_up = 1;
+    if (!has_momentum(optimizer)) config.momentum = 0;
+    Trainer whole = make(config);
+    const Trace expected = train(whole);
+    ends.insert(expected.weights);
+    for (std::int64_t stop = 1; stop < 9; ++stop) {
+      INFO(optimizer << " left after step " << stop);
+      Trainer first = make(config);
+      Trace trace;
+      while (first.steps() < stop) {
+        trace.lines.push_back(std::to_string(first.step()));
+        if (first.epoch_ended()) trace.lines.push_back(to_json(*first.finish_epoch()).dump());
+      }
+      Trainer second = make(config);
+      second.restore(first.state(), "state");
+      CHECK(train(second, trace) == expected);
+    }
+  }
+  CHECK(ends.size() == optimizers().size());
+}
+
+TEST_CASE("Schedules fall within the run, after the epochs of warm-up") {
+  const auto rates = [](const CellConfig& config) {
+    Trainer trainer = make(config);
+    std::vector<double> all;
+    while (!trainer.finished()) {
+      all.push_back(trainer.learning_rate());
+      trainer.step();
+      if (trainer.epoch_ended()) trainer.finish_epoch();
+    }
+    return all;
+  };
+  CellConfig config = tiny_config();  // 9 steps
+  config.learning_rate = 0.01;
+  config.learning_rate_decay = 1;
+  config.schedule = "step";
+  const std::vector<double> step = rates(config);
+  for (std::size_t i = 0; i < 9; ++i)
+    CHECK(step[i] == Approx(i < 4 ? 0.01 : i < 6 ? 0.001 : 0.0001));
+  config.schedule = "cosine";
+  config.warm_up = 1;
+  const std::vector<double> cosine = rates(config);
+  for (std::size_t i = 0; i < 9; ++i)
+    CHECK(cosine[i] == Approx(i < 3 ? 0.01 * double(i + 1) / 4
+                                    : 0.005 * (1 + std::cos(double(i - 3) / 6 * std::acos(-1)))));
+}
+
+TEST_CASE("A trainer refuses settings that its optimizer or schedule would not use") {
+  const auto refusal = [](auto change) {
+    CellConfig config = tiny_config();
+    change(config);
+    try {
+      make(config);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refusal([](CellConfig&) {}).empty());
+  CHECK_THAT(refusal([](CellConfig& c) { c.optimizer = "lion"; }),
+             Contains("optimizer lion; it knows adam, adamw, rmsprop, sgd"));
+  CHECK_THAT(refusal([](CellConfig& c) { c.schedule = "linear"; }), Contains("schedule linear"));
+  CHECK_THAT(refusal([](CellConfig& c) { c.optimizer = "adam"; }),
+             Contains("adam has no momentum, here 0.9"));
+  CHECK_THAT(refusal([](CellConfig& c) { c.schedule = "cosine"; }),
+             Contains("cosine schedule has no learning-rate decay, here 0.95"));
+  CHECK_THAT(refusal([](CellConfig& c) { c.warm_up = 3; }), Contains("3 epochs of warm-up in 3"));
 }
 
 TEST_CASE("The schedule is a staircase over epochs, partial last batch included") {

@@ -87,7 +87,7 @@ TEST_CASE("Calls, arithmetic and traffic of kernels are counted exactly, within 
     reduce_rows(on.context, 11, 13, x, 13, y);
     const std::vector<UpdateTensor<float>> tensors = {{.w = w, .dw = x, .n = 40},
                                                       {.w = w + 40, .dw = x, .n = 20}};
-    sgd_update<float>(on.context, tensors, rate, nullptr, 0, false);
+    update<float>(on.context, SgdRule{}, tensors, {.rate = rate});
     const auto rows = profiling.rows();
     const double wall = now() - begin;
 

@@ -112,6 +112,15 @@ TEST_CASE("optimizers refuse what cannot be trained") {
       Sgd(std::vector<NamedTensor>{{"w", w}}, {.schedule = constant(1), .momentum = 1}),
       Contains("momentum 1"));
   CHECK_THROWS_WITH(Sgd({{{{"w", w}}, -1}}, options), Contains("weight decay -1"));
+  CHECK_THROWS_WITH(Sgd({{{{"w", w}}, 0, -2}}, options), Contains("rate scale -2"));
+  CHECK_THROWS_WITH(Sgd({{{{"w", w}}}, {{{"v", Tensor::zeros({1}).set_requires_grad()}}}}, options),
+                    Contains("parameter v is float32 [1]") && Contains("others are float64"));
+  CHECK_THROWS_WITH(Adam({{{{"w", w}}}}, {.schedule = constant(1), .beta2 = 1}),
+                    Contains("Adam: ") && Contains("beta2 1"));
+  CHECK_THROWS_WITH(AdamW({{{{"w", w}}}}, {.schedule = constant(1), .epsilon = 0}),
+                    Contains("AdamW: ") && Contains("epsilon 0"));
+  CHECK_THROWS_WITH(RmsProp({{{{"w", w}}}}, {.schedule = constant(1), .decay = 1}),
+                    Contains("decay 1"));
 }
 
 TEST_CASE("schedules give the rate of each step") {
@@ -124,6 +133,11 @@ TEST_CASE("schedules give the rate of each step") {
   CHECK(steps(9) == 1);
   CHECK(steps(10) == Approx(0.1));
   CHECK(steps(20) == Approx(0.01));
+  const Schedule line = linear(2, 100, 1);
+  CHECK(line(0) == 2);
+  CHECK(line(25) == 1.75);
+  CHECK(line(100) == 1);
+  CHECK(line(1000) == 1);
   const Schedule half = cosine(2, 100, 1);
   CHECK(half(0) == 2);
   CHECK(half(50) == Approx(1.5));
@@ -134,6 +148,7 @@ TEST_CASE("schedules give the rate of each step") {
   CHECK(warm(3) == 4);
   CHECK(warm_up(2, staircase)(2) == 0.1);
   CHECK_THROWS_AS(exponential(1, 1, 0), Error);
+  CHECK_THROWS_AS(linear(1, 0), Error);
   CHECK_THROWS_AS(cosine(1, 0), Error);
   CHECK_THROWS_AS(optim::step(1, 1, {5, 2}), Error);
 }
@@ -149,6 +164,82 @@ TEST_CASE("the average of parameters follows its formula and swaps back") {
   average.swap();
   CHECK(w.item() == 3);
   CHECK(w.requires_grad());
+}
+
+TEST_CASE("an average that is stopped stays; averages of other types and devices do not mix") {
+  const Tensor w = scalar(1), v = scalar(-1);
+  ParameterAverage average({{"w", w}, {"v", v}}, 0.5);
+  w.fill(3);
+  average.update(Tensor::full({1}, 1, DType::int32));
+  CHECK(average.state()[0].tensor.item() == 1);
+  average.update(Tensor::full({1}, 0, DType::int32));
+  CHECK(average.state()[0].tensor.item() == 2);
+  CHECK(average.state()[1].name == "average.v");
+  CHECK(average.state()[1].tensor.item() == -1);
+  CHECK_THROWS_WITH(ParameterAverage({{"w", w}, {"x", Tensor::zeros({1})}}, 0.5),
+                    Contains("parameter x is float32"));
+}
+
+TEST_CASE("an optimizer of one's own needs a constructor and its update") {
+  // Signs of the gradient, by ops, without a rule of the library.
+  class SignDescent : public Optimizer {
+   public:
+    SignDescent(std::vector<NamedTensor> parameters, Schedule schedule)
+        : Optimizer("SignDescent", {{std::move(parameters)}}, std::move(schedule)) {}
+    void update(const Tensor&) override {
+      const NoGrad guard;
+      for (const NamedTensor& named : parameters())
+        named.tensor.copy_from(named.tensor -
+                               sign(named.tensor.grad()) * rate().to(named.tensor.dtype()));
+    }
+  };
+  const Tensor w = scalar(1);
+  SignDescent optimizer({{"w", w}}, exponential(0.5, 0.5, 1));
+  for (const double gradient : {7.0, -0.1}) {
+    set(w, gradient);
+    optimizer.step();
+  }
+  CHECK(w.item() == 1 - 0.5 + 0.25);
+  CHECK(optimizer.steps() == 2);
+  CHECK(optimizer.learning_rate() == 0.125);
+}
+
+TEST_CASE("clip_gradient_norm scales all gradients by one factor, and only where it must") {
+  const Tensor a = Tensor::zeros({2}, DType::float32).set_requires_grad();
+  const Tensor b = Tensor::zeros({2, 1}, DType::float32).set_requires_grad();
+  const Tensor idle = Tensor::zeros({3}, DType::float32).set_requires_grad();
+  const std::vector<NamedTensor> all{{"a", a}, {"b", b}, {"idle", idle}};
+  const auto set_all = [&](float first) {
+    a.set_grad(Tensor::from(std::vector<float>{first, 4}, {2}));
+    b.set_grad(Tensor::from(std::vector<float>{-4, 8}, {2, 1}));
+  };
+  using Floats = std::vector<float>;
+  set_all(2);  // the norm is 10
+  const Tensor norm = clip_gradient_norm(all, 10);
+  CHECK(norm.shape() == Shape{1});
+  CHECK(norm.item() == 10);
+  CHECK(a.grad().values<float>() == Floats{2, 4});
+  const Tensor handle = a.grad();
+  CHECK(clip_gradient_norm(all, 2.5).item() == 10);
+  CHECK(a.grad().values<float>() == Floats{0.5, 1});
+  CHECK(handle.values<float>() == Floats{0.5, 1});
+  CHECK(b.grad().values<float>() == Floats{-1, 2});
+  CHECK(!idle.grad());
+  CHECK(clip_gradient_norm(all, 2.5).item() == 2.5);
+
+  for (const float wrong : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+    set_all(wrong);
+    CHECK(!std::isfinite(clip_gradient_norm(all, 1).item()));
+    for (const Tensor& w : {a, b})
+      for (const float value : w.grad().values<float>()) CHECK(std::isnan(value));
+  }
+  set_all(3e38F);  // squares that float does not hold
+  CHECK(clip_gradient_norm(all, 1).item() == Approx(3e38));
+  CHECK(a.grad().values<float>()[0] == Approx(1));
+
+  CHECK(clip_gradient_norm({}, 1).item() == 0);
+  CHECK(clip_gradient_norm({{"idle", idle}}, 1).item() == 0);
+  CHECK_THROWS_WITH(clip_gradient_norm(all, -1), Contains("-1, expected a norm"));
 }
 
 TEST_CASE("decay_weights spares biases and batch norm") {
