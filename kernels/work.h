@@ -139,24 +139,23 @@ constexpr Work gaussian_kernel_work(const GaussianKernelGeometry& g) {
   return {6 * g.m * g.n, (2 * g.m * g.n + g.m + g.n) * static_cast<std::int64_t>(sizeof(T))};
 }
 
-/// w and its buffers read and written, dw read.
-template <class Rule, class T>
-constexpr Work update_work(std::span<const UpdateTensor<T>> tensors) {
+template <class T>
+constexpr Work tensors_work(std::span<const UpdateTensor<T>> tensors, int flop, int arrays) {
   Work sum;
   for (const UpdateTensor<T>& tensor : tensors) {
-    const Work one = elementwise_work<T>(tensor.n, Rule::flop, 3 + 2 * Rule::buffers);
+    const Work one = elementwise_work<T>(tensor.n, flop, arrays);
     sum.flop += one.flop, sum.bytes += one.bytes;
   }
   return sum;
 }
+/// w and its buffers read and written, dw read.
+template <class Rule, class T>
+constexpr Work update_work(std::span<const UpdateTensor<T>> tensors) {
+  return tensors_work(tensors, Rule::flop, 3 + 2 * Rule::buffers);
+}
 template <class T>
 constexpr Work gradient_norm_work(std::span<const UpdateTensor<T>> tensors) {
-  Work sum;
-  for (const UpdateTensor<T>& tensor : tensors) {
-    const Work one = elementwise_work<T>(tensor.n, 2, 1);
-    sum.flop += one.flop, sum.bytes += one.bytes;
-  }
-  return sum;
+  return tensors_work(tensors, 2, 1);
 }
 
 /// The cropped part of the images read, the output written.

@@ -107,6 +107,13 @@ void Optimizer::step() {
 }
 
 void Optimizer::apply(const kernels::UpdateRule& rule, const Tensor& stopped) {
+  std::visit(
+      [&]<class Rule>(const Rule&) {
+        check(buffers_.size() == Rule::buffers, name_, ": ", buffers_.size(),
+              " buffers for each parameter, its rule has ", Rule::buffers);
+        check(count_ || !kernels::CountsUpdates<Rule>, name_, ": its rule needs add_count()");
+      },
+      rule);
   std::vector<Entry> entries;
   std::size_t place = 0;
   for (const ParameterGroup& group : groups_) {

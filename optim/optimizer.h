@@ -53,8 +53,10 @@ class Optimizer {
   Optimizer(std::string name, std::vector<ParameterGroup> groups, Schedule schedule);
   /// A tensor of `value` like each parameter.
   void add_buffer(const std::string& buffer, double value = 0);
+  /// The count of updates, for rules with corrections.
   void add_count();
   /// Applies the rule to every parameter with a gradient; buffers in the order they were added.
+  /// Throws where the rule has other buffers.
   void apply(const kernels::UpdateRule& rule, const Tensor& stopped);
 
  private:

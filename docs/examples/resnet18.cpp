@@ -1,6 +1,6 @@
 // ResNet-18 for 32 x 32 images (He et al., arXiv:1512.03385, with a 3 x 3 stem) on CIFAR-10, or on
-// drawn images where there is none: random crops of padded images, flips, weight decay on weights
-// alone, a cosine schedule.
+// drawn images where there is none: random crops of padded images, flips, AdamW with weight decay on
+// weights alone, a cosine schedule with warm-up.
 //   resnet18 [images [epochs]]          SHATTER_DATA names the folder of the data sets
 #include <shatter/shatter.h>
 #include <cstdio>
@@ -70,10 +70,8 @@ int main(int argc, char** argv) {
               (long long)summary.multiply_adds);
 
   const std::int64_t batch = 32, steps = epochs * ((images + batch - 1) / batch);
-  optim::Sgd sgd(optim::decay_weights(model, 5e-4),
-                 {.schedule = optim::warm_up(steps / 4, optim::cosine(0.02, steps)),
-                  .momentum = 0.9,
-                  .nesterov = true});
+  optim::AdamW optimizer(optim::decay_weights(model, 5e-2),
+                         {.schedule = optim::warm_up(steps / 4, optim::cosine(1e-3, steps))});
   double loss = 0;
   for (int epoch = 0; epoch < epochs; ++epoch) {
     loss = 0;
@@ -87,7 +85,7 @@ int main(int argc, char** argv) {
       zero_grad(model);
       const Tensor mean = cross_entropy(model(x), y);
       backward(mean);
-      sgd.step();
+      optimizer.step();
       loss += mean.item() * double(y.numel()) / double(images);
     }
     std::printf("epoch %d: training loss %.3f, test accuracy %.1f %%\n", epoch + 1, loss,

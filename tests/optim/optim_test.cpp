@@ -166,7 +166,7 @@ TEST_CASE("the average of parameters follows its formula and swaps back") {
   CHECK(w.requires_grad());
 }
 
-TEST_CASE("an average that is stopped stays; averages of other types and devices do not mix") {
+TEST_CASE("an average that is stopped stays, and an average has one type") {
   const Tensor w = scalar(1), v = scalar(-1);
   ParameterAverage average({{"w", w}, {"v", v}}, 0.5);
   w.fill(3);

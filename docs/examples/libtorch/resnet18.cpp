@@ -73,25 +73,23 @@ int main() {
     (p.dim() > 1 ? weights : others).push_back(p);
   }
   std::printf("%lld parameters\n", (long long)count);
-  const auto options = [](double decay) {
-    return torch::optim::SGDOptions(0.02).momentum(0.9).nesterov(true).weight_decay(decay);
-  };
+  const auto options = [](double decay) { return torch::optim::AdamWOptions(1e-3).weight_decay(decay); };
   std::vector<torch::optim::OptimizerParamGroup> groups;
-  groups.emplace_back(weights, std::make_unique<torch::optim::SGDOptions>(options(5e-4)));
-  groups.emplace_back(others, std::make_unique<torch::optim::SGDOptions>(options(0)));
-  torch::optim::SGD sgd(std::move(groups), options(0));
+  groups.emplace_back(weights, std::make_unique<torch::optim::AdamWOptions>(options(5e-2)));
+  groups.emplace_back(others, std::make_unique<torch::optim::AdamWOptions>(options(0)));
+  torch::optim::AdamW optimizer(std::move(groups), options(0));
   double loss = 0;
   for (int epoch = 0, step = 0; epoch < 2; ++epoch) {
     loss = 0;
     for (const auto& rows : torch::randperm(images).split(batch)) {
-      const double rate = step == 0 ? 0.01 : 0.01 * (1 + std::cos(M_PI * (step - 1) / 6));
-      for (auto& group : sgd.param_groups())
-        static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
-      sgd.zero_grad();
+      const double rate = step == 0 ? 5e-4 : 5e-4 * (1 + std::cos(M_PI * (step - 1) / 6));
+      for (auto& group : optimizer.param_groups())
+        static_cast<torch::optim::AdamWOptions&>(group.options()).lr(rate);
+      optimizer.zero_grad();
       auto mean = nn::functional::cross_entropy(model->forward(augment(x.index_select(0, rows))),
                                                 y.index_select(0, rows));
       mean.backward();
-      sgd.step();
+      optimizer.step();
       loss += mean.item<double>() * double(rows.size(0)) / double(images);
       ++step;
     }
