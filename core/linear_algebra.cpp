@@ -6,6 +6,8 @@
 #include <Eigen/LU>
 #include <Eigen/QR>
 #include <Eigen/SVD>
+#include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include <shatter/core/checks.h>
@@ -53,8 +55,19 @@ void each(const char* op, const Tensor& a, F&& f) {
   });
 }
 
-Tensor host(const Tensor& a) {
-  return a.detach().to(Device::cpu()).packed();
+void check_finite(const char* op, const Tensor& x) {
+  with_floating(x.dtype(), op, [&]<class T>() {
+    const bool finite = std::all_of(x.data<T>(), x.data<T>() + x.numel(),
+                                    [](T value) { return std::isfinite(value); });
+    if (!finite) fail(ErrorKind::data, op, ": ", x.str(), " holds a value that is not finite");
+  });
+}
+
+/// a on the host. Throws for what is not finite: Eigen's factors of it would be anything.
+Tensor host(const char* op, const Tensor& a) {
+  const Tensor x = a.detach().to(Device::cpu()).packed();
+  check_finite(op, x);
+  return x;
 }
 /// A tensor on the host for results, of a's type.
 Tensor made(const Tensor& a, const Shape& shape) {
@@ -105,7 +118,7 @@ Tensor recorded(const char* op, const Tensor& y, const Tensor& a, Gradient gradi
 
 Tensor cholesky(const Tensor& a) {
   check_square("cholesky", a);
-  const Tensor in = host(a), factor = Tensor::zeros(in.shape(), in.dtype());
+  const Tensor in = host("cholesky", a), factor = Tensor::zeros(in.shape(), in.dtype());
   each("cholesky", in, [&]<class T>(std::int64_t i) {
     const Eigen::LLT<Matrix<T>> llt(matrix<T>(in, i));
     if (llt.info() != Eigen::Success) fail_at("cholesky", i, a, "is not positive definite");
@@ -130,7 +143,7 @@ Tensor solve(const Tensor& a, const Tensor& b) {
             b.dim(-2) == a.dim(-1),
         "solve: operands are ", a.str(), " and ", b.str(),
         ", expected [..., m, m] and [..., m, k], or [m, m] and [m]");
-  const Tensor in = host(a), right = host(b), x = made(in, b.shape());
+  const Tensor in = host("solve", a), right = host("solve", b), x = made(in, b.shape());
   each("solve", in, [&]<class T>(std::int64_t i) {
     const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
     if ((lu.matrixLU().diagonal().array() == T(0)).any()) fail_at("solve", i, a, "is singular");
@@ -154,7 +167,8 @@ Tensor inverse(const Tensor& a) {
 
 SignLogDet slogdet(const Tensor& a) {
   check_square("slogdet", a);
-  const Tensor in = host(a), sign = made(in, with_last(a, {})), log = made(in, sign.shape());
+  const Tensor in = host("slogdet", a), sign = made(in, with_last(a, {})),
+               log = made(in, sign.shape());
   each("slogdet", in, [&]<class T>(std::int64_t i) {
     const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
     T total = 0, s = T(lu.permutationP().determinant());
@@ -176,7 +190,7 @@ SignLogDet slogdet(const Tensor& a) {
 
 Eigh eigh(const Tensor& a) {
   check_square("eigh", a);
-  const Tensor in = host(a), values = made(in, with_last(a, {a.dim(-1)})),
+  const Tensor in = host("eigh", a), values = made(in, with_last(a, {a.dim(-1)})),
                vectors = made(in, a.shape());
   each("eigh", in, [&]<class T>(std::int64_t i) {
     const Eigen::SelfAdjointEigenSolver<Matrix<T>> solver(matrix<T>(in, i));
@@ -206,8 +220,8 @@ Eigh eigh(const Tensor& a) {
 Svd svd(const Tensor& a) {
   check_matrices("svd", a);
   const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
-  const Tensor in = host(a), u = made(in, with_last(a, {m, k})), s = made(in, with_last(a, {k})),
-               vt = made(in, with_last(a, {k, n}));
+  const Tensor in = host("svd", a), u = made(in, with_last(a, {m, k})),
+               s = made(in, with_last(a, {k})), vt = made(in, with_last(a, {k, n}));
   each("svd", in, [&]<class T>(std::int64_t i) {
     const Eigen::BDCSVD<Matrix<T>> svd(matrix<T>(in, i), Eigen::ComputeThinU | Eigen::ComputeThinV);
     matrix<T>(u, i) = svd.matrixU();
@@ -242,7 +256,7 @@ Svd svd(const Tensor& a) {
 Qr qr(const Tensor& a) {
   check_matrices("qr", a);
   const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
-  const Tensor in = host(a), q = made(in, with_last(a, {m, k})),
+  const Tensor in = host("qr", a), q = made(in, with_last(a, {m, k})),
                r = Tensor::zeros(with_last(a, {k, n}), in.dtype());
   each("qr", in, [&]<class T>(std::int64_t i) {
     const Eigen::HouseholderQR<Matrix<T>> qr(matrix<T>(in, i));

@@ -51,6 +51,21 @@ TEST_CASE("a gradient reaches each operand alone") {
   }
 }
 
+TEST_CASE("Linear algebra refuses what is not finite, not square or singular") {
+  const Tensor nan = Tensor::full({3, 3}, std::nan(""));
+  CHECK_THROWS_WITH(svd(nan), Contains("svd: float32 [3, 3] holds a value that is not finite"));
+  CHECK_THROWS_WITH(eigh(nan), Contains("not finite"));
+  CHECK_THROWS_WITH(qr(nan), Contains("not finite"));
+  CHECK_THROWS_WITH(cholesky(nan), Contains("not finite"));
+  CHECK_THROWS_WITH(solve(Tensor::eye(3), nan), Contains("not finite"));
+  CHECK_THROWS_WITH(slogdet(nan), Contains("not finite"));
+  CHECK_THROWS_WITH(cholesky(-Tensor::eye(2)), Contains("is not positive definite"));
+  CHECK_THROWS_WITH(inverse(Tensor::zeros({2, 2})), Contains("is singular"));
+  CHECK_THROWS_WITH(eigh(Tensor::zeros({2, 3})), Contains("square"));
+  const Tensor x = Tensor::from({3.0, 1.0, 0.0, 2.0}, {2, 2}).set_requires_grad();
+  CHECK_THROWS_WITH(backward(sum(svd(x).u)), Contains("u and vt have no gradient"));
+}
+
 TEST_CASE("float32 ops follow their float64 twins") {
   for (const GradientCase& c : gradient_cases()) {
     if (std::string(c.name).find("into") != std::string::npos ||
