@@ -1,5 +1,5 @@
-// A model of one's own on one's own arrays: regression with Huber's loss, mini-batches, a schedule,
-// early stopping on held-out rows, and the model saved and loaded again.
+// A model of one's own on one's own arrays: regression with Huber's loss, mini-batches, Adam with a
+// schedule, early stopping on held-out rows, and the model saved and loaded again.
 #include <shatter/shatter.h>
 #include <cstdio>
 using namespace shatter;
@@ -35,8 +35,8 @@ int main() {
   Sequential model = make_model();
   initialize(model, {.seed = 1});
   const std::int64_t batch = 50, steps = 60 * (2000 / batch);
-  optim::Sgd sgd(named_parameters(model),
-                 {.schedule = optim::warm_up(100, optim::cosine(0.2, steps)), .momentum = 0.9});
+  optim::Adam adam(named_parameters(model),
+                   {.schedule = optim::warm_up(100, optim::cosine(5e-3, steps))});
   Sequential best = clone(model);
   double least = error(model, held_out);
   std::printf("before:   held-out loss %.4f\n", least);
@@ -47,7 +47,7 @@ int main() {
       zero_grad(model);
       backward(
           huber_loss(model(index_select(train.x, 0, rows)), index_select(train.y, 0, rows), 0.1));
-      sgd.step();
+      adam.step();
     }
     if (const double now = error(model, held_out); now < least) {
       least = now;

@@ -1,6 +1,6 @@
 // ResNet-18 for 32 x 32 images (He et al., arXiv:1512.03385, with a 3 x 3 stem) on CIFAR-10, or on
-// drawn images where there is none: random crops of padded images, flips, AdamW with weight decay on
-// weights alone, a cosine schedule with warm-up.
+// drawn images where there is none: random crops of padded images, flips, AdamW with weight decay
+// on weights alone, a cosine schedule with warm-up.
 //   resnet18 [images [epochs]]          SHATTER_DATA names the folder of the data sets
 #include <shatter/shatter.h>
 #include <cstdio>

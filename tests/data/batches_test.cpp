@@ -1,5 +1,6 @@
 // Batches: order, membership, and the pipeline against formulas written out here.
 #include <shatter/data/batches.h>
+#include <shatter/data/randomize.h>
 #include <shatter/kernels/context.h>
 
 #include <algorithm>
@@ -208,6 +209,32 @@ TEST_CASE("random crops and flips are places of the image, drawn per image and e
         data::make_batch(set, few, {.crop = 28, .whiten = false}, 1, 5).x.values<float>());
 }
 
+TEST_CASE("padding puts zeros around an image before its random crop, and whitening sees them") {
+  const std::int64_t n = 400, padding = 2, size = 8;
+  data::Dataset set = data::synthetic(data::Split::train, {.size = n});
+  set = data::center_crop(set, size);
+  data::Dataset padded = set;  // the same with the zeros stored
+  padded.images = Tensor::zeros({n, size + 2 * padding, size + 2 * padding, 3}, DType::uint8);
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t row = 0; row < size; ++row)
+      std::copy_n(
+          set.images.data<std::uint8_t>() + (i * size + row) * size * 3, size * 3,
+          padded.images.data<std::uint8_t>() +
+              ((i * (size + 2 * padding) + row + padding) * (size + 2 * padding) + padding) * 3);
+  std::vector<std::int64_t> indices(n);
+  std::iota(indices.begin(), indices.end(), 0);
+  for (const std::int64_t crop : {size, size - 3, size + 2 * padding}) {
+    data::Pipeline pipeline{.crop = crop, .padding = padding, .random_crop = true, .flip = true};
+    data::Pipeline stored{.crop = crop, .random_crop = true, .flip = true};
+    CHECK(data::make_batch(set, indices, pipeline, 9, 2).x.values<float>() ==
+          data::make_batch(padded, indices, stored, 9, 2).x.values<float>());
+    pipeline.whiten = stored.whiten = true;
+    const auto x = data::make_batch(set, indices, pipeline, 9, 2).x.values<float>();
+    CHECK(distance({x.begin(), x.end()},
+                   data::make_batch(padded, indices, stored, 9, 2).x.values<float>()) < 1e-5);
+  }
+}
+
 TEST_CASE("batches do not depend on the number of threads") {
   const data::Dataset set = data::synthetic(data::Split::train, {.size = 64});
   std::vector<std::int64_t> indices(64);
@@ -243,6 +270,10 @@ TEST_CASE("batches refuse what cannot be") {
   CHECK_THAT(batch({}), Contains("no index"));
   CHECK_THAT(batch({0}, {.crop = 33}), Contains("crop is 33") && Contains("32 x 32"));
   CHECK_THAT(batch({0}, {.crop = -1}), Contains("crop is -1"));
+  CHECK_THAT(batch({0}, {.padding = -1, .random_crop = true}), Contains("padding is -1"));
+  CHECK_THAT(batch({0}, {.padding = 4}), Contains("padding is 4") && Contains("random crop"));
+  CHECK_THAT(batch({0}, {.crop = 41, .padding = 4, .random_crop = true}),
+             Contains("crop is 41") && Contains("32 x 32 with 4 pixels"));
   CHECK_THAT(batch({0}, {.noise = -1}), Contains("noise is -1"));
   CHECK_THAT(batch({0}, {.hue = std::numeric_limits<double>::infinity()}), Contains("hue"));
   CHECK_THAT(batch({0}, {}, -1), Contains("epoch is -1"));

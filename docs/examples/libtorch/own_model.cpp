@@ -38,20 +38,21 @@ int main() {
   Rows train = draw(2000, 1), held_out = draw(500, 10);
   Net model;
   const int64_t batch = 50, steps = 60 * (2000 / batch);
-  torch::optim::SGD sgd(model->parameters(), torch::optim::SGDOptions(0.2).momentum(0.9));
+  torch::optim::Adam adam(model->parameters(), torch::optim::AdamOptions(5e-3));
   int64_t step = 0;
   double least = error(model, held_out);
   std::printf("before:   held-out loss %.4f\n", least);
   for (int epoch = 0, since = 0; epoch < 60 && since < 15; ++epoch, ++since) {
     for (const auto& rows : torch::randperm(2000).split(batch)) {
       const double warm = std::min(1.0, (step + 1) / 100.0);
-      const double rate = warm < 1 ? 0.2 * warm : 0.1 * (1 + std::cos(M_PI * (step - 100) / steps));
-      for (auto& group : sgd.param_groups())
-        static_cast<torch::optim::SGDOptions&>(group.options()).lr(rate);
-      sgd.zero_grad();
+      const double rate =
+          warm < 1 ? 5e-3 * warm : 2.5e-3 * (1 + std::cos(M_PI * (step - 100) / steps));
+      for (auto& group : adam.param_groups())
+        static_cast<torch::optim::AdamOptions&>(group.options()).lr(rate);
+      adam.zero_grad();
       huber(model->forward(train.x.index_select(0, rows)), train.y.index_select(0, rows))
           .backward();
-      sgd.step();
+      adam.step();
       ++step;
     }
     if (const double now = error(model, held_out); now < least) {

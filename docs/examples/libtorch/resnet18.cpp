@@ -73,7 +73,9 @@ int main() {
     (p.dim() > 1 ? weights : others).push_back(p);
   }
   std::printf("%lld parameters\n", (long long)count);
-  const auto options = [](double decay) { return torch::optim::AdamWOptions(1e-3).weight_decay(decay); };
+  const auto options = [](double decay) {
+    return torch::optim::AdamWOptions(1e-3).weight_decay(decay);
+  };
   std::vector<torch::optim::OptimizerParamGroup> groups;
   groups.emplace_back(weights, std::make_unique<torch::optim::AdamWOptions>(options(5e-2)));
   groups.emplace_back(others, std::make_unique<torch::optim::AdamWOptions>(options(0)));
