@@ -1,6 +1,6 @@
-// Weights out to PyTorch and in again: model.safetensors has PyTorch's names and layouts, so that
-// pytorch_weights.py beside this file loads it with strict=True. A convolutional network with batch
-// norm and a Flatten, whose order must be PyTorch's.
+// Weights out to PyTorch, and other weights from PyTorch: model.safetensors has PyTorch's names and
+// layouts, so that pytorch_weights.py beside this file loads it with strict=True. A convolutional
+// network with batch norm and a Flatten, whose order must be PyTorch's.
 //   pytorch_weights                  writes model.safetensors and input.npy, logits.npy
 //   pytorch_weights state.safetensors   loads PyTorch's state and compares with logits.npy
 #include <shatter/shatter.h>

@@ -96,7 +96,7 @@ struct MeasurementRow {
 struct MeasurementProgram {
   ProgramInfo info;
   std::string title;
-  std::vector<MeasurementRow> rows;
+  std::vector<MeasurementRow> rows{};
 };
 
 /// Throws (usage) unless each of these parameters is positive, or a list of positive numbers.
