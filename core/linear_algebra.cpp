@@ -92,8 +92,10 @@ Tensor triangles(const Tensor& like, double lower, double diagonal, double upper
   return Tensor::from(values, {m, m}).to(like.dtype()).to(like.device());
 }
 
-Tensor symmetric(const Tensor& a) {
-  return (a + transposed(a)) * 0.5;
+/// The gradient of a symmetric matrix of which only the lower triangle is read: that of both
+/// halves.
+Tensor of_triangle(const Tensor& full) {
+  return (full + transposed(full)) * 0.5 * triangles(full, 2, 1, 0);
 }
 
 [[noreturn]] void fail_at(const char* op, std::int64_t i, const Tensor& a, const char* what) {
@@ -102,8 +104,8 @@ Tensor symmetric(const Tensor& a) {
        what);
 }
 
-/// The gradient of a function f(a) with several results, of which `which` got dy: the closure
-/// recomputes the results where its own gradient is asked for.
+/// From a and the gradient dy of one of its results to that of a. It recomputes the results, so
+/// that it can itself be differentiated.
 using Gradient = std::function<Tensor(const Tensor& a, const Tensor& dy)>;
 Tensor recorded(const char* op, const Tensor& y, const Tensor& a, Gradient gradient) {
   return record(
@@ -130,8 +132,7 @@ Tensor cholesky(const Tensor& a) {
     // L^-T inner L^-1
     const Tensor left = solve(transposed(l), inner);
     const Tensor both = transposed(solve(transposed(l), transposed(left)));
-    // Only the lower triangle is read; its gradient is that of both halves.
-    return symmetric(both) * triangles(l, 2, 1, 0);
+    return of_triangle(both);
   });
 }
 
@@ -198,16 +199,12 @@ Eigh eigh(const Tensor& a) {
     std::copy_n(solver.eigenvalues().data(), a.dim(-1), values.data<T>() + i * a.dim(-1));
     matrix<T>(vectors, i) = solver.eigenvectors();
   });
-  // Only the lower triangle is read; its gradient is that of both halves.
-  const auto of_triangle = [](const Tensor& full) {
-    return symmetric(full) * triangles(full, 2, 1, 0);
-  };
   return {recorded("eigh", values, a,
-                   [of_triangle](const Tensor& of, const Tensor& dy) {
+                   [](const Tensor& of, const Tensor& dy) {
                      const Tensor v = eigh(of).vectors;
                      return of_triangle(matmul(scaled_columns(v, dy), v, false, true));
                    }),
-          recorded("eigh", vectors, a, [of_triangle](const Tensor& of, const Tensor& dy) {
+          recorded("eigh", vectors, a, [](const Tensor& of, const Tensor& dy) {
             const auto [w, v] = eigh(of);
             // Entry i, j: 1 / (w_j - w_i), on the diagonal 0.
             const Tensor one = triangles(v, 0, 1, 0);

@@ -82,16 +82,15 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
   return best;
 }
 
-std::vector<std::string> matching(const std::vector<std::string>& names, const std::string& globs) {
-  std::vector<std::string> found, beginnings;
+void check_matched(const std::vector<std::string>& names, const std::string& globs) {
   const std::string stem = globs.substr(0, globs.find_first_of("*?[,"));
-  for (const std::string& name : names) {
-    if (matches(name, globs)) found.push_back(name);
-    beginnings.push_back(name.substr(0, stem.size()));
-  }
-  if (!found.empty()) return found;
+  std::vector<std::string> beginnings;
   std::string all;
-  for (const std::string& name : names) all += "\n  " + name;
+  for (const std::string& name : names) {
+    if (matches(name, globs)) return;
+    beginnings.push_back(name.substr(0, stem.size()));
+    all += "\n  " + name;
+  }
   const std::string guess = stem == globs ? nearest(globs, names) : nearest(stem, beginnings);
   fail(ErrorKind::usage, "--rows ", globs, " matches none of:", all,
        guess.empty() ? "" : "\ndid you mean " + guess + (stem == globs ? "?" : "*?"));

@@ -27,8 +27,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
 /// Whether `name` matches one of the comma-separated globs; * matches slashes too.
 bool matches(const std::string& name, const std::string& globs);
 
-/// The names that match the globs. Throws (usage) where none does, naming all and the nearest.
-std::vector<std::string> matching(const std::vector<std::string>& names, const std::string& globs);
+/// Throws (usage) where none of the names matches the globs, naming all and the nearest.
+void check_matched(const std::vector<std::string>& names, const std::string& globs);
 
 /// The arguments as one line for a shell, quoted where it must be.
 std::string command_line(const std::string& program, const std::vector<std::string>& arguments);

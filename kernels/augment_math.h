@@ -37,7 +37,11 @@ struct Placement {
   constexpr std::int64_t column(const AugmentGeometry& g, std::int64_t j) const {
     return left + (flip ? g.crop_w - 1 - j : j);
   }
-  /// The stored image's offset of output pixel (i, j), unless it is rotated or padded.
+  /// Whether output pixel (i, j) shows a stored one, unless it is rotated.
+  constexpr bool inside(const AugmentGeometry& g, std::int64_t i, std::int64_t j) const {
+    return top + i >= 0 && top + i < g.h && column(g, j) >= 0 && column(g, j) < g.w;
+  }
+  /// The stored image's offset of output pixel (i, j), unless it is rotated.
   constexpr std::int64_t source(const AugmentGeometry& g, std::int64_t i, std::int64_t j) const {
     return ((top + i) * g.w + column(g, j)) * g.c;
   }

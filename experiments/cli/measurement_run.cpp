@@ -126,7 +126,7 @@ MeasurementOutcome run(const PlannedMeasurement& planned, const RunSettings& set
   if (!settings.resume) folder->start_over();
   const bool stored = folder->has_result();
   if (!stored && !compute(planned, settings, *folder)) return interrupted;
-  const json compact = compact_run(path);
+  const json compact = compact_result(path);
   if (!settings.keep.empty()) {
     fs::create_directories(settings.keep);
     write_file_atomically(kept_path(settings, planned.config), compact.dump() + "\n");

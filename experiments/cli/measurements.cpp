@@ -63,9 +63,7 @@ void set_parameter(Selected& selected, const std::string& option, const std::str
 
 Selected select(const MeasurementProgram& program, const Options& options, Progress& progress) {
   Selected selected;
-  matching(program.info.row_names, options.rows);
-  for (const MeasurementRow& row : program.rows) {
-    if (!matches(row.name, options.rows)) continue;
+  for (const MeasurementRow& row : matching_rows(program.rows, options.rows)) {
     if (options.quick && row.quick.is_null()) {
       progress.say(row.name + ": no quick version, left out");
       continue;
@@ -270,8 +268,6 @@ int report(const MeasurementProgram& program, const Options& options) {
     if (!ours) continue;  // a folder may hold the results of several programs
     results.push_back(finished_measurement(compact, path.string()));
   }
-  std::vector<std::string> names;
-  for (const MeasurementRow& row : program.rows) names.push_back(row.name);
   MeasurementProgram asked = program;
   std::erase_if(asked.rows,
                 [&](const MeasurementRow& row) { return !matches(row.name, options.rows); });
@@ -285,7 +281,7 @@ int report(const MeasurementProgram& program, const Options& options) {
                       .full_size = table.rows.front().mark.empty()});
     for (const MeasurementReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  const int status = put_report(program.info, options, names, tables);
+  const int status = put_report(program.info, options, names_of(program.rows), tables);
   return all_accepted ? status : exit_check;
 }
 
@@ -311,11 +307,7 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
   MeasurementTable table{
       .title = program.title, .rows = reports(selected, plan, outcomes), .footer = {}};
   table.footer = footer(table.rows, {command});
-  std::vector<Origin> origins;
-  for (const MeasurementReport& row : table.rows) {
-    for (const FinishedMeasurement& finished : row.runs) origins.push_back(finished.origin);
-  }
-  for (const std::string& line : other_builds(origins)) table.footer.push_back(line);
+  for (const std::string& line : other_builds(origins(table.rows))) table.footer.push_back(line);
   const auto text = [&](Format format) { return render(table, format); };
   std::cout << text(options.format) << std::flush;
   write_reports(options, program.info.name, text);
@@ -326,7 +318,7 @@ int run(const MeasurementProgram& program, const Options& options, const std::st
 
 int run_measurements(const MeasurementProgram& given, int argc, const char* const* argv) {
   MeasurementProgram program = given;
-  for (const MeasurementRow& row : program.rows) program.info.row_names.push_back(row.name);
+  program.info.row_names = names_of(program.rows);
   return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
     return run(program, options, command);
   });

@@ -40,13 +40,6 @@ CellConfig configured(const Row& row, const Options& options) {
   return config;
 }
 
-std::vector<Row> selected(const TableProgram& program, const Options& options) {
-  std::vector<Row> rows = program.rows;
-  matching(program.info.row_names, options.rows);
-  std::erase_if(rows, [&](const Row& row) { return !matches(row.name, options.rows); });
-  return rows;
-}
-
 std::string bytes_text(std::int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
@@ -66,7 +59,7 @@ std::string state_of(const Cell& cell, const RunSettings& settings) {
 
 DataSizes data_sizes(const TableProgram& program, const Options& options) {
   DataSizes sizes;
-  for (const Row& row : selected(program, options)) {
+  for (const Row& row : matching_rows(program.rows, options.rows)) {
     const DataConfig wanted = configured(row, options).dataset;
     auto& [train, test] = sizes[wanted.name];
     train = std::max(train, wanted.train_size + wanted.held_out);
@@ -98,7 +91,7 @@ std::int64_t estimated_bytes(const CellConfig& config, const ModelCost& cost) {
 
 Plan make_plan(const TableProgram& program, const Options& options, const DataSources& sources,
                Device device) {
-  Plan plan{.rows = selected(program, options),
+  Plan plan{.rows = matching_rows(program.rows, options.rows),
             .base = {},
             .cells = {},
             .seeds = options.seeds.value_or(options.quick ? 1 : 3)};

@@ -110,8 +110,6 @@ Table final_table(const TableProgram& program, const Plan& plan,
 }
 
 int report(const TableProgram& program, const Options& options) {
-  std::vector<std::string> names;
-  for (const Row& row : program.rows) names.push_back(row.name);
   TableProgram asked = program;
   std::erase_if(asked.rows, [&](const Row& row) { return !matches(row.name, options.rows); });
   Progress progress(std::cerr, ProgressMode::plain);
@@ -124,7 +122,7 @@ int report(const TableProgram& program, const Options& options) {
                       .full_size = table.rows.front().mark.empty()});
     for (const RowReport& row : table.rows) tables.back().rows.push_back(row.row.name);
   }
-  const int status = put_report(program.info, options, names, tables);
+  const int status = put_report(program.info, options, names_of(program.rows), tables);
   return all_accepted ? status : exit_check;
 }
 
@@ -161,7 +159,7 @@ int run(const TableProgram& program, const Options& options, const std::string& 
 
 int run_table(const TableProgram& given, int argc, const char* const* argv) {
   TableProgram program = given;
-  for (const Row& row : program.rows) program.info.row_names.push_back(row.name);
+  program.info.row_names = names_of(program.rows);
   return launch(program.info, argc, argv, [&](const Options& options, const std::string& command) {
     return run(program, options, command);
   });

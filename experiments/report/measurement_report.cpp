@@ -69,19 +69,24 @@ std::vector<std::string> commands(const MeasurementProgram& program, const Key& 
 
 }  // namespace
 
+std::vector<Origin> origins(const std::vector<MeasurementReport>& rows) {
+  std::vector<Origin> all;
+  for (const MeasurementReport& report : rows) {
+    for (const FinishedMeasurement& run : report.runs) all.push_back(run.origin);
+  }
+  return all;
+}
+
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,
                                 const std::vector<std::string>& commands) {
-  std::vector<Origin> origins;
+  std::vector<Origin> results = origins(rows);
   std::set<std::string> precisions;
-  for (const MeasurementReport& report : rows) {
-    for (const FinishedMeasurement& run : report.runs) origins.push_back(run.origin);
-    precisions.insert(report.row.precision);
-  }
-  if (origins.empty()) {  // nothing has finished
-    origins.push_back(
+  for (const MeasurementReport& report : rows) precisions.insert(report.row.precision);
+  if (results.empty()) {  // nothing has finished
+    results.push_back(
         {.commit = build_info().commit, .device = "-", .data = "-", .provenance = {}});
   }
-  return footer(origins, joined(precisions, "; "), commands);
+  return footer(results, joined(precisions, "; "), commands);
 }
 
 std::vector<MeasurementTable> kept_tables(const MeasurementProgram& program,

@@ -18,7 +18,7 @@ struct FinishedMeasurement {
   double seconds = 0;
   Origin origin;
 };
-/// Throws (data) naming `where` for what compact_run did not make.
+/// Throws (data) naming `where` for what compact_result did not make.
 FinishedMeasurement finished_measurement(const nlohmann::json& compact, const std::string& where);
 
 /// How parameters and data fall short of the row's full size: "" or some of "quick", "reduced" (a
@@ -70,6 +70,9 @@ struct MeasurementTable {
 std::string render(const MeasurementTable& table, Format format);
 /// Whether every row is accepted, and any quantity has a range to be in; what is not is said.
 bool accepted(const MeasurementTable& table, Progress& progress);
+
+/// Where each of the rows' runs was computed.
+std::vector<Origin> origins(const std::vector<MeasurementReport>& rows);
 
 /// Commit, device, precision, data and commands of the rows' runs.
 std::vector<std::string> footer(const std::vector<MeasurementReport>& rows,

@@ -12,13 +12,11 @@ import os
 import pathlib
 import sys
 
-try:
-    import matplotlib
-except ModuleNotFoundError as error:
-    # The first python3 of the path may be one without matplotlib where the system's has it.
-    if "SHATTER_PLOT" not in os.environ and os.access("/usr/bin/python3", os.X_OK):
-        os.execve("/usr/bin/python3", ["/usr/bin/python3", *sys.argv], {**os.environ, "SHATTER_PLOT": "1"})
-    sys.exit(f"plot: {error}; install python3-matplotlib")
+sys.dont_write_bytecode = True
+import with_matplotlib  # noqa: F401
+
+import matplotlib
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 

@@ -1,8 +1,6 @@
 // Quoting and joining the entries of a table.
 #include <shatter/experiments/report/text_table.h>
 
-#include <cstdio>
-
 namespace shatter::experiments {
 namespace {
 

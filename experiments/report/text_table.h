@@ -1,7 +1,6 @@
 // Tables of text, as Markdown, CSV and LaTeX.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 

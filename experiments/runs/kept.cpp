@@ -62,16 +62,12 @@ json compact_result(const fs::path& folder) {
       {"result", read_json(folder / "result.json")},
       {"curve", fs::exists(folder / "metrics.jsonl") ? curve(read_file(folder / "metrics.jsonl"))
                                                      : json::object()}};
+  if (is_measurement(compact)) {
+    json& result = compact["result"];
+    if (result.contains("curves")) compact["curve"] = result["curves"];
+    result.erase("curves");
+  }
   if (fs::exists(folder / "plans.json")) compact["plans"] = read_json(folder / "plans.json");
-  return compact;
-}
-
-json compact_run(const fs::path& folder) {
-  json compact = compact_result(folder);
-  if (!is_measurement(compact)) return compact;
-  json& result = compact.at("result");
-  if (result.contains("curves")) compact["curve"] = result["curves"];
-  result.erase("curves");
   return compact;
 }
 
@@ -138,7 +134,7 @@ std::vector<std::pair<fs::path, json>> kept_files(const fs::path& folder) {
   std::sort(paths.begin(), paths.end());
   std::vector<std::pair<fs::path, json>> files;
   for (const fs::path& path : paths)
-    files.emplace_back(path, fs::is_directory(path) ? compact_run(path) : read_json(path));
+    files.emplace_back(path, fs::is_directory(path) ? compact_result(path) : read_json(path));
   return files;
 }
 

@@ -88,18 +88,16 @@ struct FinishedCell {
 };
 
 /// A run as one small object: configuration, environment, result and a column for each number of
-/// its epochs. This is what --keep stores.
+/// its epochs; of a measurement its own curves, with {status, numbers} as the result. This is what
+/// --keep stores.
 nlohmann::json compact_result(const std::filesystem::path& run_folder);
 /// Throws (data) naming `where` for anything else.
 FinishedCell finished_cell(const nlohmann::json& compact, const std::string& where);
 /// Throws (data) unless `compact` holds the configuration its file is named for.
 void check_kept(const std::filesystem::path& path, const nlohmann::json& expected,
                 const nlohmann::json& compact);
-/// compact_result; of a measurement {config, environment, sessions, seconds, result: {status,
-/// numbers}, curve}.
-nlohmann::json compact_run(const std::filesystem::path& run_folder);
 /// What is kept in `folder` and below, by name: every JSON file with its content, every finished
-/// run's folder with its compact_run. Throws (data) without a folder.
+/// run's folder with its compact_result. Throws (data) without a folder.
 std::vector<std::pair<std::filesystem::path, nlohmann::json>> kept_files(
     const std::filesystem::path& folder);
 /// Reads JSON; throws (data) naming the path.

@@ -144,9 +144,15 @@ void augment_general(const AugmentGeometry& g, const Placement& placement, std::
   } else {
     float* to = image.data();
     for (std::int64_t i = 0; i < g.crop_h; ++i)
-      for (std::int64_t j = 0; j < g.crop_w; ++j)
+      for (std::int64_t j = 0; j < g.crop_w; ++j, to += g.c) {
+        if (!placement.inside(g, i, j)) {
+          std::fill_n(to, g.c, 0.0f);
+          continue;
+        }
+        const Source* const from = x + placement.source(g, i, j);
         for (std::int64_t c = 0; c < g.c; ++c)
-          *to++ = static_cast<float>(stored(g, x, placement.top + i, placement.column(g, j), c));
+          to[c] = static_cast<float>(static_cast<double>(from[c]) * g.scale);
+      }
   }
   recolor(g, Recoloring::draw(g, random_words({seed, Stream::color, epoch}, index)), image.data());
   if (g.noise != 0) add_noise(g.noise, {seed, Stream::noise, epoch}, index, values, image.data());

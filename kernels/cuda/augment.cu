@@ -107,9 +107,10 @@ __device__ void sample(const Image<Source>& image) {
       const Sample place(g, image.placement, i, j);
       for (std::int64_t c = 0; c < g.c; ++c) to[c] = place.value(g, image.x, c);
     } else {
+      const bool inside = image.placement.inside(g, i, j);
+      const Source* const from = image.x + image.placement.source(g, i, j);
       for (std::int64_t c = 0; c < g.c; ++c)
-        to[c] = static_cast<float>(
-            stored(g, image.x, image.placement.top + i, image.placement.column(g, j), c));
+        to[c] = inside ? static_cast<float>(static_cast<double>(from[c]) * g.scale) : 0.0f;
     }
   });
 }

@@ -14,23 +14,11 @@
 
 #include "tests/core/gradient_cases.h"
 #include "tests/support/catch.h"
+#include "tests/support/formula.h"
 
 using namespace shatter;
 
 namespace {
-
-/// Uniform in [-1, 1): the script's hash of (position, seed).
-Tensor numbers(const Shape& shape, std::uint32_t seed) {
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < shape.numel(); ++i) {
-    std::uint32_t h = static_cast<std::uint32_t>(i) * 2654435761u + seed * 40503u + 12345u;
-    h ^= h >> 16;
-    h *= 2246822519u;
-    h ^= h >> 13;
-    values.push_back(double(h) / 0x1p31 - 1);
-  }
-  return Tensor::from(values, shape);
-}
 
 Tensor places(const Tensor& a, std::int64_t columns) {
   std::vector<std::int64_t> values;
@@ -129,7 +117,8 @@ const std::map<std::string, Op> ops{
      }},
     {"conv2d",
      [](In a, In b) {
-       const Tensor w = permute(numbers({4, 1, 2, 2}, 7), {0, 2, 3, 1}) * (1 + sum(a));
+       const Tensor w =
+           permute(test::formula_numbers({4, 1, 2, 2}, 7), {0, 2, 3, 1}) * (1 + sum(a));
        return conv2d(unsqueeze(stack({a, b}, 2), 0), w, {},
                      {.padding = 2, .dilation = 2, .groups = 2});
      }},
@@ -160,12 +149,14 @@ TEST_CASE("ops and their first and second derivatives agree with PyTorch's") {
     std::uint32_t seed = 0;
     expected >> rows >> columns >> seed;
     const Shape shape{rows, columns};
-    const Tensor a = numbers(shape, seed).set_requires_grad();
-    const Tensor b = numbers(shape, seed + 1).set_requires_grad();
+    const Tensor a = test::formula_numbers(shape, seed).set_requires_grad();
+    const Tensor b = test::formula_numbers(shape, seed + 1).set_requires_grad();
     const Tensor y = ops.at(op)(a, b);
-    const Tensor loss = sum(numbers(y.shape(), seed + 2) * square(y)) + 0 * sum(a * b);
+    const Tensor loss =
+        sum(test::formula_numbers(y.shape(), seed + 2) * square(y)) + 0 * sum(a * b);
     const auto g = grad(loss, {a, b}, {.create_graph = true});
-    const Tensor product = sum(numbers(shape, seed + 3) * g[0] + numbers(shape, seed + 4) * g[1]);
+    const Tensor product = sum(test::formula_numbers(shape, seed + 3) * g[0] +
+                               test::formula_numbers(shape, seed + 4) * g[1]);
     const auto h = grad(product, {a, b});
     for (const Tensor& x : {y, g[0], g[1], h[0], h[1]}) {
       for (const double value : x.values<double>()) {

@@ -207,12 +207,18 @@ TEST_CASE("Help lists the rows, and no examples where there are none") {
 
 TEST_CASE("Rows that match nothing are answered by the nearest ones") {
   const std::vector<std::string> names = {"mlp-1x512/random", "mlp-1x512/none", "alexnet/random"};
-  CHECK(matching(names, "mlp-*").size() == 2);
-  CHECK_THROWS_WITH(matching(names, "mpl-*"),
+  struct Named {
+    std::string name;
+  };
+  const std::vector<Named> rows = {{names[0]}, {names[1]}, {names[2]}};
+  CHECK(matching_rows(rows, "mlp-*").size() == 2);
+  CHECK_THROWS_WITH(matching_rows(rows, "vgg"), Contains("--rows vgg matches none of:"));
+  CHECK_THROWS_WITH(check_matched(names, "mpl-*"),
                     Contains("--rows mpl-* matches none of:\n  mlp-1x512/random") &&
                         Contains("did you mean mlp-*?"));
-  CHECK_THROWS_WITH(matching(names, "alexnet/radnom"), Contains("did you mean alexnet/random?"));
-  CHECK_THROWS_WITH(matching(names, "vgg"), !Contains("did you mean"));
+  CHECK_THROWS_WITH(check_matched(names, "alexnet/radnom"),
+                    Contains("did you mean alexnet/random?"));
+  CHECK_THROWS_WITH(check_matched(names, "vgg"), !Contains("did you mean"));
 }
 
 TEST_CASE("Globs match whole row names, any of several") {

@@ -13,24 +13,12 @@
 #include <shatter/optim/optimizer.h>
 
 #include "tests/support/catch.h"
+#include "tests/support/formula.h"
 
 using namespace shatter;
 using namespace shatter::experiments;
 
 namespace {
-
-/// The formula of make_golden.py: a 32-bit hash of (position, seed), uniform in [-1, 1).
-std::vector<double> numbers(std::int64_t count, std::uint32_t seed) {
-  std::vector<double> values(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    auto h = static_cast<std::uint32_t>(i) * 2654435761u + seed * 40503u + 12345u;
-    h ^= h >> 16;
-    h *= 2246822519u;
-    h ^= h >> 13;
-    values[i] = double(h) / 4294967296.0 * 2 - 1;
-  }
-  return values;
-}
 
 /// Fills a model through import_state, in PyTorch's layout.
 void set_formula_weights(const Sequential& model_const) {
@@ -43,7 +31,7 @@ void set_formula_weights(const Sequential& model_const) {
     const Shape& shape = named.tensor.shape();
     const double scale =
         shape.rank() > 1 ? std::sqrt(6.0 / (double(shape.numel()) / double(shape[0]))) : 0.01;
-    std::vector<double> values = numbers(shape.numel(), ++place);
+    std::vector<double> values = test::formula_values(shape.numel(), ++place);
     for (double& value : values) value *= scale;
     named.tensor = Tensor::from(values, shape);
   }
@@ -57,7 +45,8 @@ struct Batch {
 Batch batch(int step, std::int64_t size, DType dtype) {
   std::vector<std::int32_t> labels;
   for (int i = 0; i < size; ++i) labels.push_back((7 * i + 3 * step) % 10);
-  return {Tensor::from(numbers(size * 28 * 28 * 3, 1000 + std::uint32_t(step)), {size, 28, 28, 3})
+  return {Tensor::from(test::formula_values(size * 28 * 28 * 3, 1000 + std::uint32_t(step)),
+                       {size, 28, 28, 3})
               .to(dtype),
           Tensor::from(labels, {size})};
 }

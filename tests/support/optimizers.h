@@ -10,20 +10,9 @@
 #include <shatter/core/ops.h>
 #include <shatter/optim/optimizer.h>
 
-namespace shatter::test {
+#include "tests/support/formula.h"
 
-/// Uniform in [-1, 1), float64: the script's hash of (position, seed).
-inline Tensor formula_numbers(const Shape& shape, std::uint32_t seed) {
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < shape.numel(); ++i) {
-    std::uint32_t h = static_cast<std::uint32_t>(i) * 2654435761u + seed * 40503u + 12345u;
-    h ^= h >> 16;
-    h *= 2246822519u;
-    h ^= h >> 13;
-    values.push_back(double(h) / 0x1p31 - 1);
-  }
-  return Tensor::from(values, shape);
-}
+namespace shatter::test {
 
 using MakeOptimizer =
     std::function<std::unique_ptr<optim::Optimizer>(std::vector<optim::ParameterGroup>)>;
