@@ -2,7 +2,7 @@
 // frame gives --seeds, --quick, --set, --keep, --report, resuming, tables and exit codes.
 //   measurement --quick
 //   measurement --rows 'noise/*' --set width=256 --seeds 5
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/shatter.h>
 using namespace shatter;
 using experiments::Measured;

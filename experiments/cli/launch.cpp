@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <iostream>
+#include <set>
 
 #include <shatter/core/file.h>
 #include <shatter/experiments/cli/exit_code.h>
 #include <shatter/experiments/report/profile_table.h>
-#include <shatter/experiments/report/report.h>
 #include <shatter/experiments/runs/interrupt.h>
 
 namespace shatter::experiments {
@@ -58,14 +58,14 @@ int launch(const ProgramInfo& program, int argc, const char* const* argv,
   }
 }
 
-RunSettings run_settings(const Options& options, Device device) {
+RunSettings run_settings(const Options& options) {
   return {.runs = options.out / "runs",
           .keep = options.keep,
           .resume = options.resume,
           .checkpoint_every = options.checkpoint_every,
-          .device = device,
           .threads = options.threads > 0 ? options.threads : usable_cores(),
-          .progress = nullptr,
+          .jobs = options.jobs,
+          .fail_fast = options.fail_fast,
           .stop = [] { return Interrupt::signal() != 0; }};
 }
 
@@ -80,8 +80,8 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
       progress.say("no " + title + " in " + folder.string() + ": drawing images instead");
     }
     const bool draw = options.synthetic || absent;
-    sources.emplace(name, draw ? DataSource::synthetic(size.first, size.second)
-                               : DataSource::open(name, folder));
+    sources[name] = std::make_shared<const DataSource>(
+        draw ? DataSource::synthetic(size.first, size.second) : DataSource::open(name, folder));
   }
   return sources;
 }
@@ -122,17 +122,17 @@ std::string in_one(const std::vector<std::string>& tables, Format format) {
 }
 
 int put_report(const ProgramInfo& program, const Options& options,
-               const std::vector<std::string>& rows, const std::vector<ReportTable>& tables) {
+               const std::vector<Table>& tables) {
   std::vector<std::string> texts, full_size_texts;
   std::set<std::string> done;
-  for (const ReportTable& table : tables) {
-    texts.push_back(table.text);
-    if (!table.full_size) continue;
-    full_size_texts.push_back(table.text);
-    done.insert(table.rows.begin(), table.rows.end());
+  for (const Table& table : tables) {
+    texts.push_back(render(table, options.format));
+    if (!table.mark.empty()) continue;
+    full_size_texts.push_back(texts.back());
+    done.insert(table.sources.begin(), table.sources.end());
   }
   std::string all = in_one(texts, options.format), names;
-  for (const std::string& row : rows) {
+  for (const std::string& row : program.row_names) {
     if (done.contains(row) || !matches(row, options.rows)) continue;
     names += (names.empty() ? "`" : ", `") + row + "`";
   }

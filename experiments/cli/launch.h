@@ -3,13 +3,15 @@
 
 #include <functional>
 #include <map>
-#include <set>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <shatter/experiments/cli/options.h>
+#include <shatter/experiments/report/table.h>
 #include <shatter/experiments/runs/data_source.h>
-#include <shatter/experiments/runs/run.h>
+#include <shatter/experiments/runs/job.h>
 
 namespace shatter::experiments {
 
@@ -20,10 +22,10 @@ int launch(const ProgramInfo& program, int argc, const char* const* argv,
            const std::function<int(const Options&, const std::string& command)>& body);
 
 /// Where and how the options ask for runs.
-RunSettings run_settings(const Options& options, Device device);
+RunSettings run_settings(const Options& options);
 
 /// Data sets by the names rows give them.
-using DataSources = std::map<std::string, DataSource>;
+using DataSources = std::map<std::string, std::shared_ptr<const DataSource>>;
 /// The most training and test images asked of each data set.
 using DataSizes = std::map<std::string, std::pair<std::int64_t, std::int64_t>>;
 /// Each data set from the options' folder. Drawn images (so many) where --synthetic asks for them,
@@ -40,17 +42,11 @@ void write_reports(const Options& options, const std::string& program,
 /// Printed tables one after the other; of JSON an array, of CSV one table with one header.
 std::string in_one(const std::vector<std::string>& tables, Format format);
 
-/// A table of kept results, in the options' format.
-struct ReportTable {
-  std::string text;
-  std::vector<std::string> rows;  ///< names
-  bool full_size = false;
-};
-/// Prints the tables of kept results, or puts them into --into: those of
-/// full size alone where that page marks a section "<program>-full-size", else all. In Markdown all
-/// of them are followed by which of `rows`, the program's, have no full-size result.
+/// Prints the tables of kept results, or puts them into --into: those of full size alone where that
+/// page marks a section "<program>-full-size", else all. In Markdown all of them are followed by
+/// which of the program's rows have no full-size result.
 int put_report(const ProgramInfo& program, const Options& options,
-               const std::vector<std::string>& rows, const std::vector<ReportTable>& tables);
+               const std::vector<Table>& tables);
 
 /// 128 plus the signal that came, having said how the saved runs go on; else 0.
 int interrupted_status(const Options& options, Progress& progress);

@@ -11,8 +11,8 @@
 #include <shatter/core/text.h>
 #include <shatter/experiments/report/program_info.h>
 #include <shatter/experiments/report/text_table.h>
+#include <shatter/experiments/runs/job.h>
 #include <shatter/experiments/runs/progress.h>
-#include <shatter/experiments/runs/run.h>
 
 namespace shatter::experiments {
 

@@ -7,7 +7,7 @@
 
 #include <shatter/data/checksum.h>
 #include <shatter/experiments/runs/data_source.h>
-#include <shatter/experiments/runs/sweep.h>
+#include <shatter/experiments/runs/training_job.h>
 #include <shatter/kernels/context.h>
 #include <shatter/optim/optimizer.h>
 
@@ -72,35 +72,35 @@ class Folder {
   std::filesystem::path path_, temporary_;
 };
 
-void throw_unless_finished(const std::vector<Outcome>& outcomes, const std::vector<Cell>& cells) {
+void throw_unless_finished(const std::vector<Outcome>& outcomes, const std::vector<Job>& jobs) {
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     if (outcomes[i].status == Outcome::Status::failed) {
-      fail(outcomes[i].kind, cells[i].label, ": ", outcomes[i].message);
+      fail(outcomes[i].kind, jobs[i].label, ": ", outcomes[i].message);
     }
-    check(outcomes[i].status != Outcome::Status::interrupted, cells[i].label, ": interrupted");
+    check(outcomes[i].status != Outcome::Status::interrupted, jobs[i].label, ": interrupted");
   }
 }
 
-RandomizationSetting summary(const RowReport& report, const MeasurementReport& own,
-                             const MeasurementReport& against_true) {
-  RandomizationSetting setting{.corruption = report.config.corruption,
-                               .probability = report.config.corruption_probability,
-                               .runs = report.cells,
-                               .diverged = own.diverged,
-                               .train = report.train,
-                               .test = report.test,
+RandomizationSetting summary(const CellConfig& config, const RowReport& row, const RowReport& own,
+                             const RowReport& against_true) {
+  RandomizationSetting setting{.corruption = config.corruption,
+                               .probability = config.corruption_probability,
+                               .runs = row.runs,
+                               .diverged = static_cast<int>(row.diverged.size()),
+                               .train = row.sample(row.quantities.at(0)),
+                               .test = row.sample(row.quantities.at(1)),
                                .time_to_fit = {},
                                .relative_time = {}};
   const bool labels = setting.corruption == Corruption::partial_labels ||
                       setting.corruption == Corruption::random_labels;
   if (!labels) setting.probability = 0;
-  setting.time_to_fit = own.sample(own.row.quantities.at(2));
-  setting.relative_time = against_true.sample(against_true.row.quantities.at(0));
+  setting.time_to_fit = own.sample(own.quantities.at(2));
+  setting.relative_time = against_true.sample(against_true.quantities.at(0));
   return setting;
 }
 
 /// Of a model that is not the paper's: there is nothing to reproduce.
-std::vector<Reading> own_readings(const std::vector<Row>& rows, double fitted) {
+std::vector<Reading> own_readings(const std::vector<TrainingRow>& rows, double fitted) {
   std::vector<Reading> readings = randomization_readings(rows, fitted);
   for (Reading& reading : readings) {
     for (Quantity& quantity : reading.quantities) quantity.accepted = quantity.quick = {};
@@ -117,20 +117,16 @@ CellConfig as_stored() {
   return config;
 }
 
-std::vector<Row> randomization_rows(const std::string& prefix, const std::string& title,
-                                    const CellConfig& training, const std::vector<double>& levels,
-                                    bool pixels) {
-  std::vector<Row> rows;
+std::vector<TrainingRow> randomization_rows(const std::string& prefix, const std::string& title,
+                                            const CellConfig& training,
+                                            const std::vector<double>& levels, bool pixels) {
+  std::vector<TrainingRow> rows;
   const auto add = [&](Corruption corruption, double p) {
     CellConfig full = training;
     full.corruption = corruption;
     full.corruption_probability = p;
-    rows.push_back({.name = prefix + "/" + setting_name(full),
-                    .model = title,
-                    .random_labels = corruption == Corruption::random_labels,
-                    .paper = {},
-                    .full = full,
-                    .quick = full});
+    rows.push_back(
+        {.name = prefix + "/" + setting_name(full), .title = title, .full = full, .quick = full});
   };
   add(Corruption::none, 1);
   for (const double p : levels) {
@@ -146,16 +142,16 @@ std::vector<Row> randomization_rows(const std::string& prefix, const std::string
   return rows;
 }
 
-std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double fitted) {
+std::vector<Reading> randomization_readings(const std::vector<TrainingRow>& rows, double fitted) {
   char share[32];
   std::snprintf(share, sizeof share, "%g", 100 * fitted);
   const std::string steps = "steps to " + std::string(share) + " % training accuracy";
   const std::string first = rows.front().name;
   std::vector<Reading> readings;
-  for (const Row& row : rows) {
-    const std::string name = row.name, title = row.model + ", " + setting_name(row.full);
-    const auto time_of = [fitted](const FinishedCell& cell) {
-      return first_step(cell, "train_accuracy", fitted, true);
+  for (const TrainingRow& row : rows) {
+    const std::string name = row.name, title = row.title + ", " + setting_name(row.full);
+    const auto time_of = [fitted](const Result& run) {
+      return first_step(run, "train_accuracy", fitted, true);
     };
     const Interval fits{100 * fitted, 100};
     readings.push_back({.title = title,
@@ -167,10 +163,10 @@ std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double
                                        {.name = "test_accuracy", .title = "test accuracy, %"},
                                        {.name = "steps_to_fit", .title = steps, .format = "%.0f"}},
                         .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
-                          const FinishedCell& cell = *runs.at(name);
-                          return {{"train_accuracy", 100 * cell.result.train.accuracy()},
-                                  {"test_accuracy", 100 * cell.result.test.accuracy()},
-                                  {"steps_to_fit", time_of(cell)}};
+                          const Result& run = *runs.at(name);
+                          return {{"train_accuracy", run.number("train_percent")},
+                                  {"test_accuracy", run.number("test_percent")},
+                                  {"steps_to_fit", time_of(run)}};
                         }});
     readings.push_back(
         {.title = title,
@@ -207,50 +203,44 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
   training.model = options.name + "-" + structure(model(), image);
   training.dataset = describe(data);
   training.device = options.device.is_cpu() ? "cpu" : "cuda";
-  const std::vector<Row> rows =
+  const std::vector<TrainingRow> rows =
       randomization_rows(options.name, options.name, training, options.levels, options.pixels);
 
   const DataSource source(data);
-  std::vector<Cell> cells;
-  for (const Row& row : rows) {
+  std::vector<Job> jobs;
+  std::vector<RowReport> reports;
+  for (const TrainingRow& row : rows) {
     for (int k = 0; k < options.seeds; ++k) {
       CellConfig config = row.full;
       config.seed = config.corruption_seed = options.first_seed + std::uint64_t(k);
+      if (k == 0) reports.push_back(report_of(row, config, options.seeds));
       const auto task = [&](const CellConfig& c) {
         TrainingTask made{.model = model(), .decayed = {}, .data = source.load(c, options.device)};
         if (c.weight_decay > 0) made.decayed = optim::decay_weights(made.model, 1)[0].parameters;
         return made;
       };
-      cells.push_back(
-          {config, row.name + " seed " + std::to_string(config.seed), task, data.train.provenance});
+      jobs.push_back(training_job(config, row.name + " seed " + std::to_string(config.seed), task,
+                                  options.device, data.train.provenance));
     }
   }
   const Folder folder(options.out);
-  if (options.progress) options.progress->set_cells(static_cast<std::int64_t>(cells.size()));
-  const std::vector<Outcome> outcomes =
-      run_sweep(cells, {.run = {.runs = folder.path() / "runs",
-                                .keep = {},
-                                .checkpoint_every = {},
-                                .device = options.device,
-                                .threads = cpu_context().threads(),
-                                .progress = options.progress,
-                                .stop = {}},
-                        .finished = {}});
-  throw_unless_finished(outcomes, cells);
-
-  Table table{.title = "Randomization test of " + options.name, .rows = {}, .footer = {}};
-  const auto seeds = static_cast<std::size_t>(options.seeds);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::vector<FinishedCell> finished;
-    for (std::size_t k = 0; k < seeds; ++k) finished.push_back(outcomes[i * seeds + k].finished);
-    table.rows.push_back(
-        make_report(rows[i], cells[i * seeds].config, std::move(finished), {}, options.seeds));
+  if (options.progress) options.progress->set_cells(static_cast<std::int64_t>(jobs.size()));
+  const std::vector<Outcome> outcomes = run_jobs(jobs, {.runs = folder.path() / "runs",
+                                                        .threads = cpu_context().threads(),
+                                                        .progress = options.progress});
+  throw_unless_finished(outcomes, jobs);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    RowReport& report = reports[i / static_cast<std::size_t>(options.seeds)];
+    (outcomes[i].result.diverged ? report.diverged : report.runs).push_back(outcomes[i].result);
   }
+
+  const Table all{.title = "Randomization test of " + options.name, .rows = reports};
   RandomizationResult result{.settings = {},
-                             .table = read(own_readings(rows, options.fitted), table)};
+                             .table = read(own_readings(rows, options.fitted), all)};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& readings = result.table.rows;  // two of each row
-    result.settings.push_back(summary(table.rows[i], readings[2 * i], readings[2 * i + 1]));
+    result.settings.push_back(
+        summary(rows[i].full, reports[i], readings[2 * i], readings[2 * i + 1]));
   }
   return result;
 }

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include <shatter/experiments/report/reading.h>
-#include <shatter/experiments/runs/run.h>
+#include <shatter/experiments/report/training.h>
+#include <shatter/experiments/runs/progress.h>
 
 namespace shatter::experiments {
 
@@ -39,17 +39,17 @@ struct RandomizationOptions {
 /// One setting over all seeds.
 struct RandomizationSetting {
   data::Corruption corruption = data::Corruption::none;
-  double probability = 0;  ///< of a label being drawn anew; 0 where labels are true
-  std::vector<FinishedCell> runs;
-  int diverged = 0;      ///< of the runs; they are in none of the samples' means
-  Sample train, test;    ///< accuracy in percent
-  Sample time_to_fit;    ///< steps; over the runs that fitted
-  Sample relative_time;  ///< to the true labels, seed by seed
+  double probability = 0;    ///< of a label being drawn anew; 0 where labels are true
+  std::vector<Result> runs;  ///< finished, one for each seed
+  int diverged = 0;          ///< runs that did; they are in none of the samples
+  Sample train, test;        ///< accuracy in percent
+  Sample time_to_fit;        ///< steps; over the runs that fitted
+  Sample relative_time;      ///< to the true labels, seed by seed
 };
 
 struct RandomizationResult {
   std::vector<RandomizationSetting> settings;  ///< true labels first
-  MeasurementTable table;                      ///< what it prints: render(table, format)
+  Table table;                                 ///< what it prints: render(table, format)
 };
 
 /// `model` makes a new model, its values drawn later. Throws what a run throws; a test with `out`
@@ -59,9 +59,9 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
                                        const RandomizationOptions& options);
 
 /// Rows and readings of such a test, for a program: names begin with `prefix` ("mnist/lenet").
-std::vector<Row> randomization_rows(const std::string& prefix, const std::string& title,
-                                    const CellConfig& training, const std::vector<double>& levels,
-                                    bool pixels);
-std::vector<Reading> randomization_readings(const std::vector<Row>& rows, double fitted);
+std::vector<TrainingRow> randomization_rows(const std::string& prefix, const std::string& title,
+                                            const CellConfig& training,
+                                            const std::vector<double>& levels, bool pixels);
+std::vector<Reading> randomization_readings(const std::vector<TrainingRow>& rows, double fitted);
 
 }  // namespace shatter::experiments

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include <shatter/core/safetensors.h>
-#include <shatter/experiments/runs/run.h>
+#include <shatter/experiments/runs/job.h>
 
 namespace shatter::experiments {
 namespace {

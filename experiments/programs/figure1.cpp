@@ -3,7 +3,7 @@
 // the share of corrupted labels. The claim: every setting is fitted, only a little slower.
 #include <limits>
 
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 
@@ -35,17 +35,12 @@ std::string row_at(const std::string& model, int p) {
   return row_name(model, "p=0." + std::to_string(p / 10));
 }
 
-Row row(const std::string& name, const CellConfig& full) {
-  return {.name = name,
-          .model = recipe(full.model).title,
-          .random_labels = full.corruption == Corruption::random_labels,
-          .paper = {},
-          .full = full,
-          .quick = quick_run(full)};
+TrainingRow row(const std::string& name, const CellConfig& full) {
+  return {.name = name, .title = recipe(full.model).title, .full = full, .quick = quick_run(full)};
 }
 
-std::vector<Row> rows() {
-  std::vector<Row> all;
+std::vector<TrainingRow> rows() {
+  std::vector<TrainingRow> all;
   for (const char* model : models) {
     for (const Corruption setting :
          {Corruption::none, Corruption::random_labels, Corruption::shuffled_pixels,
@@ -64,15 +59,15 @@ std::vector<Row> rows() {
   return all;
 }
 
-double train_accuracy(const FinishedCell& cell) {
-  return 100 * cell.result.train.accuracy();
+double train_accuracy(const Result& cell) {
+  return cell.number("train_percent");
 }
 
-double test_error(const FinishedCell& cell) {
-  return 100 - 100 * cell.result.test.accuracy();
+double test_error(const Result& cell) {
+  return 100 - cell.number("test_percent");
 }
 
-double time_to_overfit(const FinishedCell& cell) {
+double time_to_overfit(const Result& cell) {
   return first_step(cell, "train_accuracy", 0.99, true);
 }
 
@@ -94,7 +89,7 @@ void add_learning_curves(std::vector<Reading>& readings, const std::string& mode
                                         .title = "steps to a loss of 0.5",
                                         .format = "%.0f"}},
                         .numbers = [name](const SeedRuns& runs) -> std::map<std::string, double> {
-                          const FinishedCell& cell = *runs.at(name);
+                          const Result& cell = *runs.at(name);
                           return {{"train_accuracy", train_accuracy(cell)},
                                   {"steps_to_half", first_step(cell, "loss", 0.5, false)}};
                         }});
@@ -181,7 +176,7 @@ void add_corruption_curves(std::vector<Reading>& readings, const PaperCurve& cur
                            .title = "more test error, points",
                            .accepted = Interval{0, infinity}}},
            .numbers = [name, previous](const SeedRuns& runs) -> std::map<std::string, double> {
-             const FinishedCell &now = *runs.at(name), &then = *runs.at(previous);
+             const Result &now = *runs.at(name), &then = *runs.at(previous);
              return {{"more_time", time_to_overfit(now) - time_to_overfit(then)},
                      {"more_error", test_error(now) - test_error(then)}};
            }});
@@ -221,7 +216,7 @@ std::vector<Reading> readings() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_table(
+  return run_training(
       {.info = {.name = "figure1",
                 .summary = "Figure 1 of \"Understanding deep learning requires "
                            "rethinking generalization\": learning curves, time to "

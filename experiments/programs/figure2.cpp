@@ -4,7 +4,7 @@
 // honestly.
 #include <limits>
 
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 
@@ -16,19 +16,18 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr const char* with = "inception";
 constexpr const char* without = "inception-no-bn";
 
-std::vector<Row> rows() {
-  std::vector<Row> all;
+std::vector<TrainingRow> rows() {
+  std::vector<TrainingRow> all;
   for (const char* model : {with, without}) {
     const CellConfig full = paper_run(model);
     CellConfig held_out = full;
     held_out.dataset.train_size = 45000;
     held_out.dataset.held_out = 5000;
     const auto add = [&](const char* name, const CellConfig& config) {
-      Row row{.name = std::string(model) + "/" + name,
-              .model = recipe(model).title,
-              .paper = {},
-              .full = config,
-              .quick = quick_run(config)};
+      TrainingRow row{.name = std::string(model) + "/" + name,
+                      .title = recipe(model).title,
+                      .full = config,
+                      .quick = quick_run(config)};
       row.quick.evaluate_every = 1;
       all.push_back(row);
     };
@@ -38,8 +37,8 @@ std::vector<Row> rows() {
   return all;
 }
 
-double final_test(const FinishedCell& cell) {
-  return 100 * cell.result.test.accuracy();
+double final_test(const Result& cell) {
+  return cell.number("test_percent");
 }
 
 Reading of_model(const std::string& model) {
@@ -59,7 +58,7 @@ Reading of_model(const std::string& model) {
                          {.name = "unsteadiness",
                           .title = "deviation of the test accuracy's changes, points"}},
           .numbers = [name](const SeedRuns& runs) -> std::map<std::string, double> {
-            const FinishedCell& cell = *runs.at(name);
+            const Result& cell = *runs.at(name);
             return {{"test_accuracy", final_test(cell)},
                     {"early_stopping",
                      100 * early_stopping_gain(cell, "test_accuracy", "test_accuracy")},
@@ -104,16 +103,16 @@ Reading compared() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_table({.info = {.name = "figure2",
-                             .summary = "Figure 2 (b) of \"Understanding deep learning requires "
-                                        "rethinking generalization\": batch norm and early "
-                                        "stopping on CIFAR-10",
-                             .examples = {"figure2 --quick", "figure2 --rows '*/none' --seeds 3",
-                                          "figure2 --train-size 5000 --epochs 40 --seeds 1"}},
-                    .title = "Figure 2 (b): batch norm and early stopping on CIFAR-10",
-                    .rows = rows(),
-                    .task = paper_task,
-                    .readings = {of_model(with), of_model(without), compared(), held_out(with),
-                                 held_out(without)}},
-                   argc, argv);
+  return run_training({.info = {.name = "figure2",
+                                .summary = "Figure 2 (b) of \"Understanding deep learning requires "
+                                           "rethinking generalization\": batch norm and early "
+                                           "stopping on CIFAR-10",
+                                .examples = {"figure2 --quick", "figure2 --rows '*/none' --seeds 3",
+                                             "figure2 --train-size 5000 --epochs 40 --seeds 1"}},
+                       .title = "Figure 2 (b): batch norm and early stopping on CIFAR-10",
+                       .rows = rows(),
+                       .task = paper_task,
+                       .readings = {of_model(with), of_model(without), compared(), held_out(with),
+                                    held_out(without)}},
+                      argc, argv);
 }

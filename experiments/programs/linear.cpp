@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include <shatter/core/random.h>
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/experiments/theory/interpolants.h>
 #include <shatter/experiments/theory/minimum_norm.h>
 

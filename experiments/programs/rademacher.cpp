@@ -1,7 +1,7 @@
 // Empirical Rademacher complexity (section 2.2 of Zhang et al., ICLR 2017) of the networks of
 // Table 1 on CIFAR-10, and of two classes whose complexity is known, to check the estimator.
 #include <shatter/core/random.h>
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 #include <shatter/experiments/paper/train_to_end.h>

@@ -1,7 +1,7 @@
 // The paper's randomization test for any model and data set here: training and test accuracy and
 // the time to fit under true, partially corrupted and random labels and the three pixel settings.
 // docs/randomization_test.md explains it; a model of your own goes into the call it is made of.
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 #include <shatter/experiments/paper/randomization.h>
@@ -29,8 +29,8 @@ CellConfig training(const char* model, const Images& images) {
   return config;
 }
 
-TableProgram program() {
-  TableProgram program{
+TrainingProgram program() {
+  TrainingProgram program{
       .info =
           {.name = "randomization_test",
            .summary = "the randomization test of \"Understanding deep learning requires "
@@ -45,10 +45,10 @@ TableProgram program() {
       .readings = {}};
   for (const Images& images : sets) {
     for (const char* model : models) {
-      std::vector<Row> rows = randomization_rows(
+      std::vector<TrainingRow> rows = randomization_rows(
           std::string(images.name) + "/" + model, recipe(model).title + " on " + images.name,
           training(model, images), {0.2, 0.4, 0.6, 0.8}, true);
-      for (Row& row : rows) row.quick = quick_run(row.full);
+      for (TrainingRow& row : rows) row.quick = quick_run(row.full);
       const std::vector<Reading> readings = randomization_readings(rows, 0.99);
       program.rows.insert(program.rows.end(), rows.begin(), rows.end());
       program.readings.insert(program.readings.end(), readings.begin(), readings.end());
@@ -60,5 +60,5 @@ TableProgram program() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_table(program(), argc, argv);
+  return run_training(program(), argc, argv);
 }

@@ -7,7 +7,7 @@
 #include <shatter/core/autograd.h>
 #include <shatter/core/random.h>
 #include <shatter/data/batches.h>
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 #include <shatter/experiments/paper/train_to_end.h>

@@ -1,7 +1,7 @@
 // Table 1 of Zhang et al. (ICLR 2017): training and test accuracy of five networks on CIFAR-10,
 // with and without random crops and weight decay, on true and on random labels. The claim: networks
 // that generalise fit random labels just as well, with or without regularisers.
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 
@@ -57,21 +57,17 @@ CellConfig full_size(const PaperRow& row) {
   return config;
 }
 
-std::vector<Row> rows() {
-  std::vector<Row> all;
+std::vector<TrainingRow> rows() {
+  std::vector<TrainingRow> all;
   for (const PaperRow& row : paper) {
-    const bool random = row.labels == random_labels;
-    all.push_back({.name = row.name,
-                   .model = recipe(row.model).title,
-                   .random_crop = row.random_crop,
-                   .random_labels = random,
-                   .paper = {.train = row.train,
-                             .test = row.test,
-                             .target = random ? 10 : row.test,
-                             .tolerance = row.tolerance,
-                             .train_least = row.train_least},
-                   .full = full_size(row),
-                   .quick = quick_run(full_size(row))});
+    const double target = row.labels == random_labels ? 10 : row.test;
+    all.push_back(
+        {.name = row.name,
+         .title = recipe(row.model).title,
+         .full = full_size(row),
+         .quick = quick_run(full_size(row)),
+         .quantities = accuracies(row.train, at_least(row.train_least), row.test,
+                                  Interval{target - row.tolerance, target + row.tolerance})});
   }
   return all;
 }
@@ -79,7 +75,7 @@ std::vector<Row> rows() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_table(
+  return run_training(
       {.info = {.name = "table1",
                 .summary = "Table 1 of \"Understanding deep learning requires "
                            "rethinking generalization\": fitting true and random labels",

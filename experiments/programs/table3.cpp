@@ -3,7 +3,7 @@
 // bandwidth and what a regulariser adds.
 #include <limits>
 
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/experiments/paper/kernel_rows.h>
 
 namespace {

@@ -1,7 +1,7 @@
 // Table 4 of Zhang et al. (ICLR 2017): fitting random labels of CIFAR-10 with explicit
 // regularisers on. The claim: weight decay, crops and augmentation do not prevent it; only
 // AlexNet's large weight decay does, and the sweep shows where it begins to.
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
 
@@ -70,18 +70,15 @@ CellConfig quick_size(const PaperRow& row) {
 
 /// On augmented images the paper's accuracy is that of the minibatches as trained, averaged over an
 /// epoch; the best epoch counts, since the rate hardly falls.
-double training_accuracy(const FinishedCell& cell, bool online) {
-  return 100 * (online ? largest(cell, "accuracy") : cell.result.train.accuracy());
+double training_accuracy(const Result& run, bool online) {
+  return online ? 100 * largest(run, "accuracy") : run.number("train_percent");
 }
 
-std::vector<Row> rows() {
-  std::vector<Row> all;
+std::vector<TrainingRow> rows() {
+  std::vector<TrainingRow> all;
   for (const PaperRow& row : paper) {
     all.push_back({.name = row.name,
-                   .model = recipe(row.model).title,
-                   .random_crop = row.regulariser.random_crop,
-                   .random_labels = true,
-                   .paper = {},
+                   .title = recipe(row.model).title,
                    .full = full_size(row),
                    .quick = quick_size(row)});
   }
@@ -115,16 +112,16 @@ std::vector<Reading> readings() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_table({.info = {.name = "table4",
-                             .summary = "Table 4 of \"Understanding deep learning requires "
-                                        "rethinking generalization\": random labels against "
-                                        "explicit regularisation",
-                             .examples = {"table4 --quick", "table4 --rows 'mlp-*' --seeds 3",
-                                          "table4 --rows 'alexnet/*' --train-size 5000 "
-                                          "--epochs 40"}},
-                    .title = "Table 4: fitting random labels of CIFAR-10 with regularisation",
-                    .rows = rows(),
-                    .task = paper_task,
-                    .readings = readings()},
-                   argc, argv);
+  return run_training({.info = {.name = "table4",
+                                .summary = "Table 4 of \"Understanding deep learning requires "
+                                           "rethinking generalization\": random labels against "
+                                           "explicit regularisation",
+                                .examples = {"table4 --quick", "table4 --rows 'mlp-*' --seeds 3",
+                                             "table4 --rows 'alexnet/*' --train-size 5000 "
+                                             "--epochs 40"}},
+                       .title = "Table 4: fitting random labels of CIFAR-10 with regularisation",
+                       .rows = rows(),
+                       .task = paper_task,
+                       .readings = readings()},
+                      argc, argv);
 }

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include <shatter/core/random.h>
-#include <shatter/experiments/cli/measurements.h>
+#include <shatter/experiments/cli/measurement_program.h>
 #include <shatter/experiments/theory/lemma1.h>
 
 namespace {

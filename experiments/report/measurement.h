@@ -4,7 +4,7 @@
 
 #include <filesystem>
 #include <functional>
-#include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,34 +12,12 @@
 #include <shatter/core/device.h>
 #include <shatter/data/randomize.h>
 #include <shatter/experiments/report/program_info.h>
-#include <shatter/experiments/report/statistics.h>
-#include <shatter/experiments/report/verdict.h>
-#include <shatter/experiments/runs/progress.h>
+#include <shatter/experiments/report/table.h>
+#include <shatter/experiments/runs/data_source.h>
+#include <shatter/experiments/runs/job.h>
 #include <nlohmann/json.hpp>
 
 namespace shatter::experiments {
-
-/// A number a measurement yields, and how it is judged.
-struct Quantity {
-  std::string name;   ///< its key in Measured::numbers: "test_error"
-  std::string title;  ///< as printed, with its unit: "test error, %"
-  std::string format = "%.2f";
-  std::optional<double> paper = {};  ///< the published value, printed beside ours
-  std::optional<Interval> accepted =
-      {};  ///< where the mean must lie at full size; ends may be infinite
-  std::optional<Interval> quick = {};  ///< where it must lie in quick, reduced and synthetic runs
-};
-
-/// Ranges with one end, and of one value.
-inline Interval at_most(double high) {
-  return {-std::numeric_limits<double>::infinity(), high};
-}
-inline Interval at_least(double low) {
-  return {low, std::numeric_limits<double>::infinity()};
-}
-inline Interval exactly(double value) {
-  return {value, value};
-}
 
 /// Numbers by name, and curves: columns of equal length by name ({"gamma": [...], "norm": [...]}).
 struct Measured {
@@ -69,11 +47,6 @@ struct MeasurementContext {
   }
 };
 
-/// What it needs, known before it starts: programs print it, and refuse what does not fit.
-struct Need {
-  double bytes = 0, seconds = 0;
-};
-
 struct MeasurementRow {
   std::string name;          ///< "mnist/pixels": what --rows matches
   std::string title;         ///< as printed: "MNIST, pixels"; "n = {n}" shows a parameter
@@ -101,5 +74,27 @@ struct MeasurementProgram {
 
 /// Throws (usage) unless each of these parameters is positive, or a list of positive numbers.
 void require_positive(const nlohmann::json& parameters, std::initializer_list<const char*> keys);
+
+/// How parameters and data fall short of the row's full size: "" or some of "quick", "reduced" (a
+/// size is smaller), "changed" (other parameters differ) and "synthetic" joined by ", ".
+std::string marks(const MeasurementRow& row, const nlohmann::json& parameters,
+                  const std::string& dataset);
+/// "train_size=500, gamma=0.01": where parameters differ from the row's full ones.
+std::vector<std::string> changes(const MeasurementRow& row, const nlohmann::json& parameters);
+
+/// The row without results, with these parameters on a data set of this name, for so many seeds.
+RowReport report_of(const MeasurementRow& row, const nlohmann::json& parameters,
+                    const std::string& dataset, int wanted);
+
+/// Computes the row. `config` is {program, row, data, parameters, seed where seeded, device,
+/// precision}; `source` is null for rows without data.
+Job measurement_job(const MeasurementRow& row, const nlohmann::json& config,
+                    const std::string& label, Device device,
+                    std::shared_ptr<const DataSource> source);
+
+/// One table for each kind of size, data and device among the program's results, full-size ones
+/// first; those of rows it no longer has are passed over.
+std::vector<Table> kept_tables(const MeasurementProgram& program,
+                               const std::vector<Result>& results);
 
 }  // namespace shatter::experiments

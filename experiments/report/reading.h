@@ -6,13 +6,12 @@
 #include <string>
 #include <vector>
 
-#include <shatter/experiments/report/measurement_table.h>
 #include <shatter/experiments/report/table.h>
 
 namespace shatter::experiments {
 
 /// The runs of one seed by the names of their rows.
-using SeedRuns = std::map<std::string, const FinishedCell*>;
+using SeedRuns = std::map<std::string, const Result*>;
 
 /// A line of the table for each quantity.
 struct Reading {
@@ -24,23 +23,24 @@ struct Reading {
   std::function<std::map<std::string, double>(const SeedRuns&)> numbers;
 };
 
-/// The readings whose rows were asked for, over the seeds that all their rows have finished.
-MeasurementTable read(const std::vector<Reading>& readings, const Table& table);
+/// The table of the readings whose rows were asked for, over the seeds that all their rows have
+/// finished.
+Table read(const std::vector<Reading>& readings, const Table& table);
 
 /// Of a run's curve: the step, interpolated between the ends of epochs, where `column` first
 /// reaches `level` (from below if rising, else from above); infinite when it never does. Where
 /// "train_accuracy" was not evaluated, "accuracy", measured while training, stands in.
-double first_step(const FinishedCell& cell, const std::string& column, double level, bool rising);
+double first_step(const Result& run, const std::string& column, double level, bool rising);
 /// time / base, steps as first_step gives them; not a number when either never came.
 double relative_time(double time, double base);
 /// The largest value of a column.
-double largest(const FinishedCell& cell, const std::string& column);
+double largest(const Result& run, const std::string& column);
 /// How steady a column is: the standard deviation of its change from one evaluation to the next,
 /// over the later half of the evaluations; not a number with fewer than two such changes.
-double unsteadiness(const FinishedCell& cell, const std::string& column);
+double unsteadiness(const Result& run, const std::string& column);
 /// What stopping early gains: `column` where `chosen_by` is first at its largest, less the last
 /// value of `column`. Both must have been evaluated at the same epochs.
-double early_stopping_gain(const FinishedCell& cell, const std::string& column,
+double early_stopping_gain(const Result& run, const std::string& column,
                            const std::string& chosen_by);
 
 }  // namespace shatter::experiments

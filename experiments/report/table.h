@@ -1,64 +1,76 @@
-// Rows of a table, filled by finished runs, and their rendering.
+// Rows filled by results, their judgements, and tables of them in four formats.
 #pragma once
 
+#include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include <shatter/experiments/report/quantity.h>
 #include <shatter/experiments/report/text_table.h>
-#include <shatter/experiments/report/verdict.h>
-#include <shatter/experiments/runs/run_folder.h>
+#include <shatter/experiments/runs/progress.h>
+#include <shatter/experiments/runs/result.h>
 
 namespace shatter::experiments {
 
-/// A row as the paper has it. The two configurations lack what the command line decides: data set
-/// identity, seed, precision, device.
-struct Row {
-  std::string name;   ///< "inception/crop+wd": what --rows matches
-  std::string model;  ///< as printed: "Inception"
-  bool random_crop = false, random_labels = false;
-  Reference paper;
-  CellConfig full, quick;
-};
-
-/// How a configuration falls short of the full-size row: "", or some of "quick", "reduced",
-/// "changed", "synthetic" joined by ", ". Reduced means fewer images or epochs than the full row,
-/// changed another optimizer, batch, rate, stop rule, or more epochs.
-std::string marks(const Row& row, const CellConfig& config);
-
+/// A row of a table with the results that fill it.
 struct RowReport {
-  Row row;
-  CellConfig config;  ///< of its first seed
-  std::string mark;
-  std::vector<FinishedCell> cells;  ///< one for each seed that has finished, diverged ones included
-  std::vector<std::string> notes;   ///< why other seeds have not
-  int wanted = 0;                   ///< seeds asked for
+  std::string name;   ///< "inception/crop+wd": what --rows matches
+  std::string title;  ///< as printed
+  std::vector<Quantity> quantities = {};
+  bool seeded = true;                        ///< has random parts: a verdict needs several seeds
+  std::string precision = "fp32";            ///< what it computes in, as printed
+  nlohmann::json parameters = {};            ///< of a training run its whole configuration
+  std::string mark = {};                     ///< "quick, synthetic"; empty at full size
+  std::vector<Result> runs = {};             ///< finished ones, in the order of their seeds
+  std::vector<Result> diverged = {};         ///< training runs that did
+  std::vector<std::string> notes = {};       ///< why others are missing: "failed", "not finished"
+  int wanted = 0;                            ///< seeds asked for
+  std::optional<std::int64_t> classes = {};  ///< judged below full size by FitCheck
 
-  Sample train, test;  ///< percent
-  int diverged = 0;
-  double epochs = 0;   ///< mean
-  double seconds = 0;  ///< median
-  Verdict verdict = Verdict::inconclusive;
-  OwnCheck check;
+  /// Of one quantity over the runs that have it.
+  Sample sample(const Quantity& quantity) const;
+  /// Of all runs.
+  std::vector<Origin> origins() const;
+  /// Of the finished runs, else of those that diverged.
+  double median_seconds() const;
 
-  /// The paper's verdict if the row is full-size, else the mark with the row's own check; what is
-  /// missing comes first.
-  std::string judgement() const;
-  /// Complete, and reproduced (full-size) or its own check passed (marked).
+  /// judge() of the runs; where any diverged, not reproduced (inconclusive below three). What is
+  /// missing is noted, and runs without a finite value as censored: no verdict is given then.
+  Judgement judgement(const Quantity& quantity) const;
+  /// Of all quantities together.
+  Judgement judgement() const;
+  /// Complete, and the judgement accepted.
   bool accepted() const;
 };
 
-/// Computes the statistics and verdicts of a row.
-RowReport make_report(const Row& row, const CellConfig& config, std::vector<FinishedCell> cells,
-                      std::vector<std::string> notes, int wanted);
-
 struct Table {
+  /// A line for each quantity, or, as in the paper's Table 1, one for each training run with its
+  /// first two quantities: training and test accuracy.
+  enum class Layout { quantities, accuracies };
   std::string title;
-  std::vector<RowReport> rows;
-  std::vector<std::string> footer;  ///< "commit: 1a2b3c"
+  std::vector<RowReport> rows = {};
+  std::vector<std::string> footer = {};  ///< "commit: 1a2b3c"
+  Layout layout = Layout::quantities;
+  std::vector<std::string> sources = {};  ///< names of the rows whose results it shows
+  std::string mark = {};                  ///< of the first of them
 };
 std::string render(const Table& table, Format format);
+/// Whether every row is accepted, and anything has a range to be in; what is not is said.
+bool accepted(const Table& table, Progress& progress);
 
-/// "89.05", "89.05 ± 0.21", "diverged", "-".
-std::string mean_and_deviation(const Sample& sample, const char* plus_minus = " ± ");
+/// Names of rows joined by commas, by the number of seeds they have: more than one command where
+/// the numbers differ.
+using RowsBySeeds = std::map<int, std::string, std::greater<>>;
+
+/// Where all runs of the table were computed.
+std::vector<Origin> origins(const std::vector<RowReport>& rows);
+/// Device, threads, commit, data set and its provenance, where the results agree or each in turn;
+/// and the commands that repeat them.
+std::vector<std::string> footer(const std::vector<RowReport>& rows,
+                                const std::vector<std::string>& commands);
+/// "stored by another build of this program: 3 of 5 results"; nothing where there is none.
+std::vector<std::string> other_builds(const std::vector<Origin>& results);
 
 }  // namespace shatter::experiments

@@ -1,6 +1,8 @@
 // Quoting and joining the entries of a table.
 #include <shatter/experiments/report/text_table.h>
 
+#include <shatter/kernels/error.h>
+
 namespace shatter::experiments {
 namespace {
 
@@ -65,6 +67,15 @@ std::string latex(const TextTable& table, const std::string& alignment) {
       "\\begin{tabular}{" + alignment + "}\n\\hline\n" + latex_line(table.columns) + "\\hline\n";
   for (const auto& row : table.rows) text += latex_line(row);
   return text + "\\hline\n\\end{tabular}\n";
+}
+
+std::string replace_section(const std::string& document, const std::string& name,
+                            const std::string& section) {
+  const std::string first = "<!-- " + name + ":begin -->", last = "<!-- " + name + ":end -->";
+  const std::size_t begin = document.find(first), end = document.find(last);
+  check(begin != std::string::npos && end != std::string::npos && begin < end,
+        "the document has no ", first, " ... ", last);
+  return document.substr(0, begin + first.size()) + "\n" + section + document.substr(end);
 }
 
 }  // namespace shatter::experiments

@@ -23,4 +23,9 @@ std::string csv(const TextTable& table);
 /// `alignment` holds a letter for each column.
 std::string latex(const TextTable& table, const std::string& alignment);
 
+/// `document` with what stands between "<!-- name:begin -->" and "<!-- name:end -->" replaced.
+/// Throws (usage) when the marks are missing.
+std::string replace_section(const std::string& document, const std::string& name,
+                            const std::string& section);
+
 }  // namespace shatter::experiments

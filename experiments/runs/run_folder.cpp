@@ -12,6 +12,8 @@
 #include <utility>
 
 #include <shatter/core/file.h>
+#include <shatter/experiments/runs/result.h>
+#include <shatter/experiments/train/cell.h>
 
 namespace shatter::experiments {
 
@@ -35,12 +37,6 @@ void check_configuration(const fs::path& path, const json& expected) {
 
 }  // namespace
 
-json read_json(const fs::path& path) {
-  json content = json::parse(read_file(path), nullptr, false);
-  if (content.is_discarded()) fail(ErrorKind::data, path.string(), ": not JSON");
-  return content;
-}
-
 RunFolder::RunFolder(fs::path path, int lock, std::string hash)
     : path_(std::move(path)), hash_(std::move(hash)), lock_(lock) {}
 
@@ -53,10 +49,6 @@ RunFolder::RunFolder(RunFolder&& other) noexcept
 RunFolder::~RunFolder() {
   if (metrics_ >= 0) ::close(metrics_);
   if (lock_ >= 0) ::close(lock_);
-}
-
-std::optional<RunFolder> RunFolder::open(const fs::path& runs, const CellConfig& config) {
-  return open(runs, folder_name(config), to_json(config));
 }
 
 std::optional<RunFolder> RunFolder::open(const fs::path& runs, const std::string& name,
@@ -176,6 +168,7 @@ void RunFolder::finish(const json& result, double seconds) {
   if (metrics_ >= 0 && ::fsync(metrics_) != 0) refuse(path_ / "metrics.jsonl", "cannot sync");
   write_file_atomically(path_ / "timing.json", json{{"seconds", seconds}}.dump() + "\n");
   write_file_atomically(path_ / "result.json", result.dump(2) + "\n");
+  fs::remove_all(work_path());
 }
 
 }  // namespace shatter::experiments

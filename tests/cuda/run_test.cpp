@@ -1,6 +1,6 @@
 // Runs on the CUDA backend: several at once, each in a context of its own; the plans of their
 // convolutions.
-#include <shatter/experiments/runs/sweep.h>
+#include <shatter/experiments/runs/training_job.h>
 
 #include <atomic>
 #include <nlohmann/json.hpp>
@@ -27,13 +27,11 @@ RunSettings settings(const std::filesystem::path& runs) {
   RunSettings s;
   s.runs = runs;
   s.checkpoint_every = {.seconds = 0, .steps = 2};
-  s.device = Device::cuda();
   return s;
 }
 
 /// What a run leaves behind but for times and threads.
-std::string files_of(const std::filesystem::path& runs, const CellConfig& config) {
-  const auto folder = runs / folder_name(config);
+std::string files_of(const std::filesystem::path& folder) {
   return get(folder / "config.json") + get(folder / "metrics.jsonl") + get(folder / "result.json") +
          get(folder / "model.safetensors");
 }
@@ -45,25 +43,26 @@ TEST_CASE("on CUDA cells trained at once equal cells trained one after the other
   const TemporaryFolder one, many;
   CudaContext* const shared = &cuda_context(0);
   std::atomic<int> in_shared = 0;
-  std::vector<Cell> cells;
+  std::vector<Job> jobs;
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     CellConfig config = config_of(seed % 2 ? "fp32" : "bf16");
     config.seed = seed;
-    cells.push_back({config, "tiny", [&](const CellConfig& c) {
-                       in_shared += &cuda_context(0) == shared;
-                       return task_of(c);
-                     }});
+    const auto task = [&](const CellConfig& c) {
+      in_shared += &cuda_context(0) == shared;
+      return task_of(c);
+    };
+    jobs.push_back(training_job(config, "tiny", task, Device::cuda()));
   }
-  const auto first = run_sweep(cells, {.run = settings(one.path()), .finished = {}});
-  const auto second = run_sweep(cells, {.run = settings(many.path()), .jobs = 3, .finished = {}});
+  RunSettings several = settings(many.path());
+  several.jobs = 3;
+  const auto first = run_jobs(jobs, settings(one.path())), second = run_jobs(jobs, several);
   CHECK(in_shared == 0);
-  for (std::size_t i = 0; i < cells.size(); ++i) {
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
     INFO(first[i].message << second[i].message);
     REQUIRE(first[i].status == Status::done);
     REQUIRE(second[i].status == Status::done);
-    CHECK(files_of(one.path(), cells[i].config) == files_of(many.path(), cells[i].config));
-    const auto env =
-        nlohmann::json::parse(get(one.path() / folder_name(cells[i].config) / "env.json"));
+    CHECK(files_of(one.path() / jobs[i].name) == files_of(many.path() / jobs[i].name));
+    const auto env = nlohmann::json::parse(get(one.path() / jobs[i].name / "env.json"));
     CHECK(env["sessions"][0]["device"] == cuda_context(0).properties().name);
   }
 }
@@ -117,7 +116,7 @@ std::string trained(const CellConfig& config, int sessions, const std::function<
     RunSettings s = settings(folder.path());
     int asked = 0;
     if (session < sessions) s.stop = [&] { return ++asked > 4; };
-    outcome = run_cell({config, "tiny", task_of}, s);
+    outcome = run_job(training_job(config, "tiny", task_of, Device::cuda()), s);
     INFO(outcome.message);
     REQUIRE(outcome.status == (session < sessions ? Status::interrupted : Status::done));
     if (!keep_plans) std::filesystem::remove(folder / folder_name(config) / "plans.json");
@@ -161,7 +160,8 @@ TEST_CASE("a run's plans are kept with its result, and runs leave each other's a
   emulation::set_fastest_conv2d_plan("implicit_gemm");
   const auto plans_of = [&](bool autotune) {
     config.autotune = autotune;
-    REQUIRE(run_cell({config, "tiny", task_of}, s).status == Status::done);
+    REQUIRE(run_job(training_job(config, "tiny", task_of, Device::cuda()), s).status ==
+            Status::done);
     const auto stored = read_json(folder / "runs" / folder_name(config) / "plans.json");
     CHECK(read_json(folder / "kept" / (folder_name(config) + ".json"))["plans"] == stored);
     CHECK(stored["cudnn"] == 0);
@@ -183,7 +183,7 @@ TEST_CASE("a run's plans are kept with its result, and runs leave each other's a
   put(folder / "runs" / folder_name(config) / "plans.json", R"({"plans": 3})");
   std::filesystem::remove(folder / "runs" / folder_name(config) / "result.json");
   s.keep.clear();
-  const Outcome outcome = run_cell({config, "tiny", task_of}, s);
+  const Outcome outcome = run_job(training_job(config, "tiny", task_of, Device::cuda()), s);
   CHECK(outcome.status == Status::failed);
   CHECK(outcome.message.find("plans.json") != std::string::npos);
 }

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include <shatter/experiments/runs/run_folder.h>
+#include <shatter/experiments/runs/result.h>
 
 #include "tests/support/catch.h"
 
@@ -39,8 +39,9 @@ TEST_CASE("A cell's name is fixed: results found by it must stay found") {
   CHECK(folder_name(example()) == "mlp-1x512-random-labels-seed1-" + hash(example()));
   CHECK(hash8(nlohmann::json::parse(R"({"a":1})")) == "f3f46a6c");
   int kept = 0;
-  for (const FinishedCell& cell : kept_results(SHATTER_KEPT_RESULTS)) {
-    const std::string file = folder_name(cell.config) + ".json";
+  for (const Result& result : kept_results(SHATTER_KEPT_RESULTS)) {
+    if (!trains(result.config)) continue;
+    const std::string file = folder_name(cell_config(result.config, "kept")) + ".json";
     INFO(file);
     CHECK(std::filesystem::exists(std::filesystem::path(SHATTER_KEPT_RESULTS) / "runs" / file));
     ++kept;

@@ -1,6 +1,5 @@
 // Measurements: parameters, verdicts, storing, keeping, reports, refusals, signals.
-#include <shatter/experiments/cli/measurements.h>
-#include <shatter/experiments/report/measurement_table.h>
+#include <shatter/experiments/cli/measurement_program.h>
 
 #include <signal.h>
 
@@ -87,25 +86,25 @@ Sample sample(std::vector<double> values) {
 TEST_CASE("Quantities are judged by their mean, its interval and the size of the run") {
   const Quantity both{
       .name = "x", .title = "x", .accepted = Interval{1, 2}, .quick = Interval{0, 3}};
-  CHECK(judge(both, sample({2.0}), "", false).text == "reproduced");
-  CHECK(judge(both, sample({2.1}), "", false).text == "not reproduced");
-  CHECK(!judge(both, sample({2.1}), "", false).accepted);
-  CHECK(judge(both, sample({1.5, 1.5}), "", true).text == "inconclusive");
-  CHECK(judge(both, sample({1.4, 1.5, 1.6}), "", true).text == "reproduced");
-  CHECK(judge(both, sample({2.4, 2.5, 2.6}), "", true).text == "not reproduced");
+  CHECK(judge(both, sample({2.0}), "", false).text() == "reproduced");
+  CHECK(judge(both, sample({2.1}), "", false).text() == "not reproduced");
+  CHECK(!judge(both, sample({2.1}), "", false).accepted());
+  CHECK(judge(both, sample({1.5, 1.5}), "", true).text() == "inconclusive");
+  CHECK(judge(both, sample({1.4, 1.5, 1.6}), "", true).text() == "reproduced");
+  CHECK(judge(both, sample({2.4, 2.5, 2.6}), "", true).text() == "not reproduced");
   // Deviation 0.5 over three seeds: half-width 4.303 * 0.5 / sqrt(3) = 1.24 > 0.5.
-  CHECK(judge(both, sample({1.0, 1.5, 2.0}), "", true).text == "inconclusive");
-  CHECK(judge(both, sample({2.9}), "quick", false).text == "quick: as expected");
-  CHECK(judge(both, sample({3.1}), "reduced", true).text == "reduced: NOT as expected");
-  CHECK(judge(both, sample({}), "", false).text == "not reproduced");
+  CHECK(judge(both, sample({1.0, 1.5, 2.0}), "", true).text() == "inconclusive");
+  CHECK(judge(both, sample({2.9}), "quick", false).text() == "quick: as expected");
+  CHECK(judge(both, sample({3.1}), "reduced", true).text() == "reduced: NOT as expected");
+  CHECK(judge(both, sample({}), "", false).text() == "not reproduced");
 
   const Quantity least{.name = "x", .title = "x", .accepted = Interval{0.98, infinite}};
-  CHECK(judge(least, sample({0.99, 0.991, 0.992}), "", true).text == "reproduced");
-  CHECK(judge(least, sample({0.97, 0.985, 1.0}), "", true).text == "inconclusive");
-  CHECK(judge(least, sample({0.5, 0.5, 0.5}), "", true).text == "not reproduced");
-  CHECK(judge(least, sample({0.99}), "quick", true).accepted);
+  CHECK(judge(least, sample({0.99, 0.991, 0.992}), "", true).text() == "reproduced");
+  CHECK(judge(least, sample({0.97, 0.985, 1.0}), "", true).text() == "inconclusive");
+  CHECK(judge(least, sample({0.5, 0.5, 0.5}), "", true).text() == "not reproduced");
+  CHECK(judge(least, sample({0.99}), "quick", true).accepted());
   const Quantity shown{.name = "x", .title = "x"};
-  CHECK(judge(shown, sample({5}), "", false).text == "-");
+  CHECK(judge(shown, sample({5}), "", false).text() == "-");
 }
 
 TEST_CASE("Titles show the parameters they name, the CSV of several tables has one header") {
@@ -240,6 +239,11 @@ TEST_CASE("A program of measurements computes once, stores, prints and reports")
   CHECK(!std::filesystem::exists(folder / "out/runs"));
 
   put(folder / "kept/other.json", R"({"config": {"model": "mlp"}, "result": {}})");
+  const Finished damaged = run_tiny(program, {"--report", (folder / "kept").string()});
+  CHECK(damaged.status == 3);
+  CHECK(contains(damaged.err, "other.json: not a run's configuration"));
+  put(folder / "kept/other.json",
+      R"({"config": {"program": "another", "data": null}, "result": {"numbers": {}}})");
   const Finished report = run_tiny(program, {"--report", (folder / "kept").string()});
   REQUIRE(report.status == 0);
   CHECK(contains(report.out, "**Tiny measurements, full size**"));
@@ -298,8 +302,8 @@ TEST_CASE("Parameters are set by the command line, and wrong ones refused") {
   fails({"--rows", "data/*", "--data", folder.path().string(), "--set", "factor=x"}, 2, "factor");
   const Finished dry = run({"--dry-run"});
   CHECK(dry.status == 0);
-  CHECK(contains(dry.out, "data/mean (synthetic)  new  1 kB  about 1 s"));
-  CHECK(contains(dry.out, "4 measurements; to do: "));
+  CHECK(contains(dry.out, "data/mean (synthetic)  new  1 kB of memory  about 1 s"));
+  CHECK(contains(dry.out, "4 jobs; to do: "));
 }
 
 TEST_CASE("Rows without a quick version are left out of --quick, which is said") {

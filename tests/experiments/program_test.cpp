@@ -1,5 +1,5 @@
 // The real table1: exit codes, stdout and stderr, bad input, dry runs.
-#include <shatter/experiments/cli/program.h>
+#include <shatter/experiments/cli/training_program.h>
 
 #include <nlohmann/json.hpp>
 
@@ -161,9 +161,9 @@ TEST_CASE("A dry run lists cells and writes nothing") {
   const Finished run = tiny(folder / "out", {"--dry-run"});
   REQUIRE(run.status == 0);
   CHECK(!std::filesystem::exists(folder / "out"));
-  CHECK(contains(run.out, "57 cells on synthetic"));
+  CHECK(contains(run.out, "57 jobs; to do"));
   CHECK(contains(run.out, "inception/crop+wd"));
-  CHECK(contains(run.out, " steps  "));
+  CHECK(contains(run.out, " steps of synthetic  "));
 }
 
 TEST_CASE("Usage, device and data errors have their exit codes") {
@@ -250,15 +250,14 @@ TEST_CASE("A damaged run folder fails its cell, not the others") {
 
 namespace {
 
-Finished run_here(const TableProgram& program, std::vector<const char*> arguments) {
+Finished run_here(const TrainingProgram& program, std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "tiny");
   return captured(
-      [&] { return run_table(program, static_cast<int>(arguments.size()), arguments.data()); });
+      [&] { return run_training(program, static_cast<int>(arguments.size()), arguments.data()); });
 }
 
-Row tiny_row(const std::string& name, double learning_rate) {
-  Row row{
-      .name = name, .model = "Tiny", .paper = {}, .full = tiny_config(), .quick = tiny_config()};
+TrainingRow tiny_row(const std::string& name, double learning_rate) {
+  TrainingRow row{.name = name, .title = "Tiny", .full = tiny_config(), .quick = tiny_config()};
   row.full.learning_rate = row.quick.learning_rate = learning_rate;
   return row;
 }
@@ -268,16 +267,16 @@ Row tiny_row(const std::string& name, double learning_rate) {
 TEST_CASE("Diverged cells read so and exit 5, mixed with other failures 6") {
   const TemporaryFolder folder;
   const std::string out = folder.path().string();
-  TableProgram program{.info = {.name = "tiny", .summary = "Tiny.", .examples = {}},
-                       .title = "Tiny",
-                       .rows = {tiny_row("good", 0.01), tiny_row("wild", 1e30)},
-                       .task = [](const CellConfig& config, const data::TrainTest& data) {
-                         TrainingTask task{
-                             .model = mlp(1, 16), .decayed = {}, .data = data, .probes = {}};
-                         task.decayed = {named_parameters(task.model).front()};
-                         check(config.learning_rate < 1e31, "too wild");
-                         return task;
-                       }};
+  TrainingProgram program{.info = {.name = "tiny", .summary = "Tiny.", .examples = {}},
+                          .title = "Tiny",
+                          .rows = {tiny_row("good", 0.01), tiny_row("wild", 1e30)},
+                          .task = [](const CellConfig& config, const data::TrainTest& data) {
+                            TrainingTask task{
+                                .model = mlp(1, 16), .decayed = {}, .data = data, .probes = {}};
+                            task.decayed = {named_parameters(task.model).front()};
+                            check(config.learning_rate < 1e31, "too wild");
+                            return task;
+                          }};
   const Finished run = run_here(program, {"--synthetic", "--seeds", "1", "--out", out.c_str()});
   INFO(run.err);
   CHECK(run.status == 5);

@@ -63,8 +63,7 @@ TEST_CASE("Every setting is trained, and true labels are the measure of time") {
     CHECK(setting.runs.size() == 2);
     CHECK(setting.train.mean == Approx(100));
     CHECK(setting.time_to_fit.n == 2);
-    CHECK(setting.runs[0].curve.at("accuracy").size() ==
-          std::size_t(setting.runs[0].result.epochs));
+    CHECK(double(setting.runs[0].curves.at("accuracy").size()) == setting.runs[0].number("epochs"));
   }
   CHECK(truth.relative_time.mean == 1);
   CHECK(random.relative_time.mean ==
@@ -95,7 +94,7 @@ TEST_CASE("A test with a folder does not take one model's runs for another's of 
   const TemporaryFolder folder;
   const RandomizationOptions small = stored_in(folder);
   const auto test = [&](const std::function<Module()>& model, const RandomizationOptions& how) {
-    return randomization_test(model, images(), how).settings[1].runs[0].result.last_loss;
+    return randomization_test(model, images(), how).settings[1].runs[0].number("last_loss");
   };
   const auto narrow = [] { return Module(mlp(1, 2)); };
   const double first = test(tiny, small);
@@ -108,37 +107,29 @@ TEST_CASE("A test with a folder does not take one model's runs for another's of 
 
 TEST_CASE("A setting is read without true labels, a diverged one counts once") {
   CellConfig training = options().training;
-  const std::vector<Row> rows = randomization_rows("x", "X", training, {}, false);
+  const std::vector<TrainingRow> rows = randomization_rows("x", "X", training, {}, false);
   const std::vector<Reading> readings = randomization_readings(rows, 0.99);
-  FinishedCell cell;
-  cell.config = rows[1].full;
-  cell.curve = {{"step", {10, 20}}, {"accuracy", {0.5, 1.0}}, {"train_accuracy", {0.6, 1.0}}};
-  cell.result.train = {.correct = 60, .size = 60};
-  const auto table_of = [&](const std::vector<Row>& asked, const std::vector<FinishedCell>& cells) {
-    Table table;
-    for (const Row& row : asked) {
-      std::vector<FinishedCell> own;
-      for (const FinishedCell& one : cells) {
-        if (one.config.corruption == row.full.corruption) own.push_back(one);
-      }
-      table.rows.push_back(make_report(row, row.full, own, {}, 1));
-    }
-    return read(readings, table);
+  const Result cell{
+      .config = to_json(rows[1].full),
+      .numbers = {{"train_percent", 100}, {"test_percent", 10}},
+      .curves = {{"step", {10, 20}}, {"accuracy", {0.5, 1.0}}, {"train_accuracy", {0.6, 1.0}}}};
+  const auto table_of = [&](const std::vector<RowReport>& reports) {
+    return read(readings, {.title = "T", .rows = reports});
   };
-  const MeasurementTable random = table_of({rows[1]}, {cell});
+  RowReport fitted = report_of(rows[1], rows[1].full, 1);
+  fitted.runs = {cell};
+  const Table random = table_of({fitted});
   REQUIRE(random.rows.size() == 1);
-  CHECK(random.rows[0].sample(random.rows[0].row.quantities[0]).mean == 100);
-  FinishedCell truth = cell;
-  truth.config = rows[0].full;
-  truth.result = {};
-  truth.result.diverged = true;
-  const MeasurementTable both = table_of(rows, {truth, cell});
+  CHECK(random.rows[0].sample(random.rows[0].quantities[0]).mean == 100);
+  RowReport truth = report_of(rows[0], rows[0].full, 1);
+  truth.diverged = {{.config = to_json(rows[0].full), .diverged = true}};
+  const Table both = table_of({truth, fitted});
   REQUIRE(both.rows.size() == 4);
-  CHECK(both.rows[0].diverged == 1);
-  CHECK(both.rows[1].diverged == 1);  // true labels against themselves
-  CHECK(both.rows[2].diverged == 0);
+  CHECK(both.rows[0].diverged.size() == 1);
+  CHECK(both.rows[1].diverged.size() == 1);  // true labels against themselves
+  CHECK(both.rows[2].diverged.empty());
   CHECK(both.rows[2].runs.size() == 1);
-  CHECK(both.rows[3].judgement(both.rows[3].row.quantities[0]).text == "1 diverged");
+  CHECK(both.rows[3].judgement(both.rows[3].quantities[0]).text() == "1 diverged");
 }
 
 TEST_CASE("Images are taken whole and as they are unless asked otherwise") {
@@ -207,7 +198,7 @@ TEST_CASE("randomization_test runs one model on one data set by default") {
   INFO(plan.err);
   REQUIRE(plan.status == 0);
   CHECK(contains(plan.out, "mnist/lenet/true-labels"));
-  CHECK(contains(plan.out, "9 cells on synthetic"));
+  CHECK(contains(plan.out, "9 jobs; to do"));
   CHECK(!contains(plan.out, "cifar10"));
   const Finished run = run_program(
       program, {"--synthetic", "--rows", "mnist/lenet/true-labels,mnist/lenet/random-labels",

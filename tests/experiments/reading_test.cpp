@@ -1,5 +1,6 @@
 // Numbers read off finished runs, and the programs made of them.
 #include <shatter/experiments/report/reading.h>
+#include <shatter/experiments/train/cell.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -13,27 +14,23 @@ namespace {
 
 const double none = std::nan("");
 
-FinishedCell cell(std::uint64_t seed) {
-  FinishedCell one;
-  one.seconds = 10;
-  one.config.model = "mlp-1x512";
-  one.config.seed = seed;
-  one.curve = {{"step", {10, 20, 30, 40}},
-               {"loss", {2.0, 1.0, 0.5, 0.1}},
-               {"accuracy", {0.2, 0.5, 0.9, 1.0}},
-               {"train_accuracy", {none, none, 0.95, 1.0}},
-               {"test_accuracy", {0.3, 0.6, 0.5, 0.4}}};
-  return one;
+Result cell(std::uint64_t seed) {
+  CellConfig config;
+  config.model = "mlp-1x512";
+  config.seed = seed;
+  return {.config = to_json(config),
+          .curves = {{"step", {10, 20, 30, 40}},
+                     {"loss", {2.0, 1.0, 0.5, 0.1}},
+                     {"accuracy", {0.2, 0.5, 0.9, 1.0}},
+                     {"train_accuracy", {none, none, 0.95, 1.0}},
+                     {"test_accuracy", {0.3, 0.6, 0.5, 0.4}}},
+          .seconds = 10};
 }
 
-RowReport row(const std::string& name, std::vector<FinishedCell> cells, int wanted,
+RowReport row(const std::string& name, const std::vector<Result>& results, int wanted,
               const std::string& mark = "") {
-  RowReport report;
-  report.row.name = name;
-  report.cells = std::move(cells);
-  report.wanted = wanted;
-  report.mark = mark;
-  for (const FinishedCell& one : report.cells) report.diverged += one.result.diverged;
+  RowReport report{.name = name, .title = name, .mark = mark, .wanted = wanted};
+  for (const Result& one : results) (one.diverged ? report.diverged : report.runs).push_back(one);
   return report;
 }
 
@@ -42,7 +39,7 @@ Reading sum_of_seeds(const std::string& a, const std::string& b) {
           .needs = {a, b},
           .quantities = {{.name = "seeds", .title = "sum of seeds", .accepted = Interval{2, 10}}},
           .numbers = [=](const SeedRuns& runs) -> std::map<std::string, double> {
-            return {{"seeds", double(runs.at(a)->config.seed + runs.at(b)->config.seed)}};
+            return {{"seeds", double(runs.at(a)->seed() + runs.at(b)->seed())}};
           }};
 }
 
@@ -58,7 +55,7 @@ Finished tiny(const std::string& program, const std::filesystem::path& out,
 }  // namespace
 
 TEST_CASE("The step of a level lies between the ends of epochs") {
-  const FinishedCell one = cell(1);
+  const Result one = cell(1);
   CHECK(first_step(one, "loss", 0.75, false) == Approx(25));
   CHECK(first_step(one, "loss", 2.5, false) == 10);
   CHECK(first_step(one, "loss", 0.01, false) == INFINITY);
@@ -75,22 +72,22 @@ TEST_CASE("The step of a level lies between the ends of epochs") {
 }
 
 TEST_CASE("Steadiness and early stopping are read off the evaluated epochs") {
-  FinishedCell one = cell(1);
-  one.curve["held_out_accuracy"] = {0.2, 0.5, 0.9, 0.9};
+  Result one = cell(1);
+  one.curves["held_out_accuracy"] = {0.2, 0.5, 0.9, 0.9};
   // the later half: changes of -0.1 and -0.1
   CHECK(unsteadiness(one, "test_accuracy") == Approx(0).margin(1e-12));
   CHECK(early_stopping_gain(one, "test_accuracy", "held_out_accuracy") == Approx(0.1));
   CHECK(early_stopping_gain(one, "test_accuracy", "test_accuracy") == Approx(0.2));
   CHECK(std::isnan(unsteadiness(one, "train_accuracy")));  // evaluated twice: one change
-  one.curve["test_accuracy"] = {none, 0.1, none, 0.4, none, 0.2, none, 0.6};
-  one.curve["held_out_accuracy"] = {none, 0.1, none, 0.3, none, 0.5, none, 0.4};
+  one.curves["test_accuracy"] = {none, 0.1, none, 0.4, none, 0.2, none, 0.6};
+  one.curves["held_out_accuracy"] = {none, 0.1, none, 0.3, none, 0.5, none, 0.4};
   // of 0.1, 0.4, 0.2, 0.6 the last two changes, -0.2 and 0.4
   CHECK(unsteadiness(one, "test_accuracy") == Approx(std::sqrt(2 * 0.3 * 0.3)));
   CHECK(early_stopping_gain(one, "test_accuracy", "held_out_accuracy") == Approx(-0.4));
-  one.curve["held_out_accuracy"].back() = none;
+  one.curves["held_out_accuracy"].back() = none;
   CHECK_THROWS_WITH(early_stopping_gain(one, "test_accuracy", "held_out_accuracy"),
                     Contains("not evaluated together"));
-  one.curve["held_out_accuracy"].assign(8, none);
+  one.curves["held_out_accuracy"].assign(8, none);
   CHECK_THROWS_WITH(largest(one, "held_out_accuracy"), Contains("never evaluated"));
 }
 
@@ -98,40 +95,40 @@ TEST_CASE("A reading pairs the runs of each seed, and waits for both") {
   Table table{.title = "T",
               .rows = {row("a", {cell(1), cell(2), cell(3)}, 3), row("b", {cell(3), cell(1)}, 3)},
               .footer = {"commit: c"}};
-  const MeasurementTable result = read({sum_of_seeds("a", "b"), sum_of_seeds("a", "c")}, table);
+  const Table result = read({sum_of_seeds("a", "b"), sum_of_seeds("a", "c")}, table);
   REQUIRE(result.rows.size() == 1);  // nobody asked for c
-  const MeasurementReport& report = result.rows[0];
+  const RowReport& report = result.rows[0];
   REQUIRE(report.runs.size() == 2);
-  CHECK(report.runs[0].measured.numbers["seeds"] == 2.0);
-  CHECK(report.runs[1].measured.numbers["seeds"] == 6.0);
+  CHECK(report.runs[0].numbers["seeds"] == 2.0);
+  CHECK(report.runs[1].numbers["seeds"] == 6.0);
   CHECK(report.runs[0].seconds == 20);
   CHECK(report.wanted == 3);
   CHECK_FALSE(report.accepted());
-  CHECK(report.judgement(report.row.quantities[0]).text == "inconclusive");
+  CHECK(report.judgement(report.quantities[0]).text() == "inconclusive");
   CHECK(result.footer == table.footer);
 }
 
 TEST_CASE("Diverged, censored and reduced runs are said to be so") {
-  FinishedCell bad = cell(2);
-  bad.result.diverged = true;
+  Result bad = cell(2);
+  bad.diverged = true;
   Table table{.title = "T",
               .rows = {row("a", {cell(1), bad}, 2), row("b", {cell(1), cell(2)}, 2, "reduced")},
               .footer = {}};
   Reading reading = sum_of_seeds("a", "b");
-  MeasurementReport report = read({reading}, table).rows.at(0);
+  RowReport report = read({reading}, table).rows.at(0);
   CHECK(report.runs.size() == 1);
-  CHECK(report.judgement(report.row.quantities[0]).text == "reduced: 1 diverged");
+  CHECK(report.judgement(report.quantities[0]).text() == "reduced: 1 diverged");
   reading.numbers = [](const SeedRuns&) -> std::map<std::string, double> {
     return {{"seeds", INFINITY}};
   };
   report = read({reading}, table).rows.at(0);
-  CHECK(report.judgement(report.row.quantities[0]).text == "reduced: 1 diverged; 1 censored");
+  CHECK(report.judgement(report.quantities[0]).text() == "reduced: 1 diverged; 1 censored");
 }
 
 TEST_CASE("A diverged seed keeps a full-size reading from being reproduced") {
-  FinishedCell bad = cell(2);
-  bad.result.diverged = true;
-  const auto read_of = [](std::vector<FinishedCell> cells) {
+  Result bad = cell(2);
+  bad.diverged = true;
+  const auto read_of = [](std::vector<Result> cells) {
     const int wanted = int(cells.size());
     Reading reading = sum_of_seeds("a", "a");  // a row needed twice counts once
     reading.quantities[0].accepted = Interval{0, 100};
@@ -139,13 +136,13 @@ TEST_CASE("A diverged seed keeps a full-size reading from being reproduced") {
                 {.title = "T", .rows = {row("a", std::move(cells), wanted)}, .footer = {}})
         .rows.at(0);
   };
-  const Quantity quantity = read_of({cell(1)}).row.quantities[0];
-  CHECK(read_of({cell(1), cell(3), cell(4)}).judgement(quantity).text == "reproduced");
-  const MeasurementReport spoilt = read_of({cell(1), bad, cell(3), cell(4)});
-  CHECK(spoilt.judgement(quantity).text == "1 diverged; not reproduced");
+  const Quantity quantity = read_of({cell(1)}).quantities[0];
+  CHECK(read_of({cell(1), cell(3), cell(4)}).judgement(quantity).text() == "reproduced");
+  const RowReport spoilt = read_of({cell(1), bad, cell(3), cell(4)});
+  CHECK(spoilt.judgement(quantity).text() == "1 diverged; not reproduced");
   CHECK_FALSE(spoilt.accepted());
-  CHECK(read_of({cell(1), bad}).judgement(quantity).text == "1 diverged; inconclusive");
-  CHECK(read_of({bad}).judgement(quantity).text == "1 diverged; inconclusive");
+  CHECK(read_of({cell(1), bad}).judgement(quantity).text() == "1 diverged; inconclusive");
+  CHECK(read_of({bad}).judgement(quantity).text() == "1 diverged; inconclusive");
 }
 
 TEST_CASE("figure1, figure2 and table4 train their rows and print what they say") {
@@ -180,7 +177,7 @@ TEST_CASE("figure1, figure2 and table4 train their rows and print what they say"
   INFO(two.err);
   REQUIRE(two.status == 0);
   CHECK(contains(two.out, "inception-no-bn/held-out"));
-  CHECK(contains(two.out, "4 cells on synthetic"));
+  CHECK(contains(two.out, "4 jobs; to do"));
 }
 
 TEST_CASE("figure2 reads the gain of stopping early off held-out images") {

@@ -1,6 +1,6 @@
 // Statistics against tabulated values, and the verdicts made of them.
 #include <shatter/experiments/report/statistics.h>
-#include <shatter/experiments/report/verdict.h>
+#include <shatter/experiments/report/training.h>
 
 #include <cmath>
 
@@ -58,55 +58,62 @@ TEST_CASE("Wilson intervals") {
 
 namespace {
 
-const Reference reference{
-    .train = 100, .test = 50.5, .target = 50.5, .tolerance = 2, .train_least = 99.9};
+using Outcome = Judgement::Outcome;
 
-Verdict of(const std::vector<double>& train, const std::vector<double>& test, int diverged = 0) {
-  return verdict(summarize(train), summarize(test), diverged, reference);
+/// A full-size row of training runs with these accuracies: training 99.9 at least, test 50.5 +- 2.
+Outcome of(const std::vector<double>& train, const std::vector<double>& test, int diverged = 0) {
+  RowReport row{.name = "x",
+                .title = "x",
+                .quantities = accuracies(100, at_least(99.9), 50.5, Interval{48.5, 52.5})};
+  for (std::size_t i = 0; i < train.size(); ++i) {
+    row.runs.push_back(
+        {.config = {}, .numbers = {{"train_percent", train[i]}, {"test_percent", test[i]}}});
+  }
+  for (int i = 0; i < diverged; ++i) row.diverged.push_back({.config = {}, .diverged = true});
+  return row.judgement().outcome;
 }
 
 }  // namespace
 
 TEST_CASE("Verdicts") {
-  CHECK(of({100, 100, 100}, {50, 50.5, 51}) == Verdict::reproduced);
-  CHECK(of({100, 100, 100}, {52.4, 52.5, 52.4}) == Verdict::reproduced);
-  CHECK(of({100, 100, 100}, {52.6, 52.7, 52.6}) == Verdict::not_reproduced);
-  CHECK(of({100, 100, 100}, {47.1, 47.0, 47.2}) == Verdict::not_reproduced);
-  CHECK(of({99.8, 99.8, 99.8}, {50, 50.5, 51}) == Verdict::not_reproduced);
+  CHECK(of({100, 100, 100}, {50, 50.5, 51}) == Outcome::reproduced);
+  CHECK(of({100, 100, 100}, {52.4, 52.5, 52.4}) == Outcome::reproduced);
+  CHECK(of({100, 100, 100}, {52.6, 52.7, 52.6}) == Outcome::not_reproduced);
+  CHECK(of({100, 100, 100}, {47.1, 47.0, 47.2}) == Outcome::not_reproduced);
+  CHECK(of({99.8, 99.8, 99.8}, {50, 50.5, 51}) == Outcome::not_reproduced);
 }
 
 TEST_CASE("Noise and too few seeds never buy a pass") {
-  CHECK(of({100, 100}, {50.5, 50.5}) == Verdict::inconclusive);
-  CHECK(of({}, {}) == Verdict::inconclusive);
-  CHECK(of({100, 100, 100}, {48, 50.5, 53}) == Verdict::inconclusive);  // half-width 6.2
-  CHECK(of({100, 100, 100}, {30, 40, 50}) == Verdict::inconclusive);
+  CHECK(of({100, 100}, {50.5, 50.5}) == Outcome::inconclusive);
+  CHECK(of({}, {}) == Outcome::incomplete);
+  CHECK(of({100, 100, 100}, {48, 50.5, 53}) == Outcome::inconclusive);  // half-width 6.2
+  CHECK(of({100, 100, 100}, {30, 40, 50}) == Outcome::inconclusive);
+  CHECK(of({99.7, 100, 100}, {50, 50.5, 51}) == Outcome::inconclusive);  // 99.9, half-width 0.4
 }
 
 TEST_CASE("Diverged seeds are not dropped") {
-  CHECK(of({100, 100, 100}, {50, 50.5, 51}, 1) == Verdict::not_reproduced);
-  CHECK(of({100, 100}, {50, 50.5}, 1) == Verdict::not_reproduced);
-  CHECK(of({}, {}, 3) == Verdict::not_reproduced);
-  CHECK(of({100}, {50}, 1) == Verdict::inconclusive);
+  CHECK(of({100, 100, 100}, {50, 50.5, 51}, 1) == Outcome::not_reproduced);
+  CHECK(of({100, 100}, {50, 50.5}, 1) == Outcome::not_reproduced);
+  CHECK(of({}, {}, 3) == Outcome::not_reproduced);
+  CHECK(of({100}, {50}, 1) == Outcome::inconclusive);
 }
 
-TEST_CASE("A row's own check") {
+TEST_CASE("What any training run must show") {
   const auto random = [](double train, double test) {
-    return own_check({.random_labels = true, .train = train, .test = test, .test_size = 1000});
+    return judge({.random_labels = true, .train = train, .test = test, .test_size = 1000}, "quick");
   };
-  CHECK(random(100, 10.3).passed);
-  CHECK(random(99, 13).passed);
-  CHECK(!random(98.9, 10).passed);
-  CHECK(random(98.9, 10).text == "does not fit: training 98.9 % < 99 %");
-  CHECK(!random(100, 20).passed);
-  CHECK(!random(100, 3).passed);
+  CHECK(random(100, 10.3).accepted());
+  CHECK(random(99, 13).accepted());
+  CHECK(!random(98.9, 10).accepted());
+  CHECK(random(98.9, 10).text() == "quick: FAILS: does not fit: training 98.9 % < 99 %");
+  CHECK(!random(100, 20).accepted());
+  CHECK(!random(100, 3).accepted());
   const auto labelled = [](double train, double test, std::int64_t size) {
-    return own_check({.random_labels = false, .train = train, .test = test, .test_size = size});
+    return judge({.random_labels = false, .train = train, .test = test, .test_size = size}, "")
+        .accepted();
   };
-  CHECK(labelled(100, 35, 1000).passed);
-  CHECK(labelled(60, 35, 1000).passed);
-  CHECK(!labelled(100, 16, 1000).passed);
-  CHECK(!labelled(100, 20, 20).passed);  // four of twenty may be luck
-  CHECK(!own_check(
-             {.random_labels = false, .train = 100, .test = 50, .diverged = 1, .test_size = 1000})
-             .passed);
+  CHECK(labelled(100, 35, 1000));
+  CHECK(labelled(60, 35, 1000));
+  CHECK(!labelled(100, 16, 1000));
+  CHECK(!labelled(100, 20, 20));  // four of twenty may be luck
 }

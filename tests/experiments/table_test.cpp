@@ -1,8 +1,7 @@
 // Tables: rows from finished runs, in four formats, and reports of kept results.
 #include <shatter/core/text.h>
-#include <shatter/experiments/report/report.h>
-#include <shatter/experiments/report/table.h>
 #include <shatter/experiments/report/text_table.h>
+#include <shatter/experiments/report/training.h>
 
 #include <nlohmann/json.hpp>
 
@@ -14,45 +13,57 @@ using namespace shatter::experiments;
 
 namespace {
 
-Row example_row() {
-  Row row{
+TrainingRow example_row() {
+  TrainingRow row{
       .name = "mlp/none",
-      .model = "MLP 1x512",
-      .paper = {.train = 100, .test = 50.51, .target = 50.51, .tolerance = 2, .train_least = 99.9},
+      .title = "MLP 1x512",
       .full = {},
-      .quick = {}};
+      .quick = {},
+      .quantities = accuracies(100, at_least(99.9), 50.51, Interval{50.51 - 2, 50.51 + 2})};
   row.full.model = row.quick.model = "mlp-1x512";
   row.quick.dataset.train_size = 2000;
   row.quick.epochs = 20;
   return row;
 }
 
-FinishedCell finished(const CellConfig& base, std::uint64_t seed, double train, double test) {
-  FinishedCell cell{.config = base,
-                    .result = {},
-                    .seconds = 90,
-                    .commit = "abc",
-                    .device = "A CPU",
-                    .provenance = "public copies\n",
-                    .threads = 2};
-  cell.config.seed = seed;
-  const auto part = [](double percent, std::int64_t size) {
-    return Evaluation{std::llround(percent / 100 * double(size)), size, 0.5};
-  };
-  cell.result = {
-      .epochs = 100, .steps = 39100, .train = part(train, 50000), .test = part(test, 10000)};
-  return cell;
+Result finished(CellConfig config, std::uint64_t seed, double train, double test) {
+  config.seed = seed;
+  return {.config = to_json(config),
+          .numbers = {{"train_percent", train}, {"test_percent", test}, {"epochs", 100}},
+          .seconds = 90,
+          .origin = {.commit = "abc",
+                     .device = "A CPU",
+                     .threads = 2,
+                     .data = config.dataset.name,
+                     .provenance = "public copies\n"}};
 }
 
-std::vector<FinishedCell> three(const CellConfig& base) {
+Result without_end(const CellConfig& config, std::uint64_t seed) {
+  Result result = finished(config, seed, 0, 0);
+  result.numbers = {{"epochs", 1}, {"steps", 7}};
+  result.diverged = true;
+  return result;
+}
+
+std::vector<Result> three(const CellConfig& base) {
   return {finished(base, 1, 100, 50), finished(base, 2, 100, 50.5), finished(base, 3, 100, 51)};
 }
 
+RowReport make_report(const TrainingRow& row, const CellConfig& config, std::vector<Result> results,
+                      std::vector<std::string> notes, int wanted) {
+  RowReport report = report_of(row, config, wanted);
+  for (Result& result : results)
+    (result.diverged ? report.diverged : report.runs).push_back(std::move(result));
+  report.notes = std::move(notes);
+  return report;
+}
+
 Table example_table() {
-  const Row row = example_row();
+  const TrainingRow row = example_row();
   return {.title = "A table",
           .rows = {make_report(row, row.full, three(row.full), {}, 3)},
-          .footer = {"commit: abc"}};
+          .footer = {"commit: abc"},
+          .layout = Table::Layout::accuracies};
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -64,9 +75,9 @@ bool contains(const std::string& text, const std::string& part) {
 TEST_CASE("A full-size row has a verdict and a difference") {
   const RowReport report = example_table().rows.front();
   CHECK(report.mark.empty());
-  CHECK(report.test.mean == Approx(50.5));
-  CHECK(report.test.deviation == Approx(0.5));
-  CHECK(report.judgement() == "reproduced");
+  CHECK(report.sample(report.quantities[1]).mean == Approx(50.5));
+  CHECK(report.sample(report.quantities[1]).deviation == Approx(0.5));
+  CHECK(report.judgement().text() == "reproduced");
   CHECK(report.accepted());
   const std::string text = render(example_table(), Format::markdown);
   CHECK(contains(text,
@@ -76,7 +87,7 @@ TEST_CASE("A full-size row has a verdict and a difference") {
 }
 
 TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
-  const Row row = example_row();
+  const TrainingRow row = example_row();
   CHECK(marks(row, row.quick) == "quick");
   CellConfig config = row.full;
   CHECK(marks(row, config).empty());
@@ -85,7 +96,7 @@ TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
   config.batch = 512;
   config.epochs = row.full.epochs;
   CHECK(marks(row, config) == "changed");
-  CHECK(make_report(row, config, three(config), {}, 3).judgement().starts_with("changed: "));
+  CHECK(make_report(row, config, three(config), {}, 3).judgement().text().starts_with("changed: "));
   config.batch = row.full.batch;
   config.epochs = 99;
   CHECK(marks(row, config) == "reduced");
@@ -97,7 +108,7 @@ TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
   config = row.quick;
   config.dataset.train_size = 100;
   const RowReport report = make_report(row, config, three(config), {}, 3);
-  CHECK(report.judgement() == "reduced: generalises");
+  CHECK(report.judgement().text() == "reduced: generalises");
   CHECK(report.accepted());
   Table table = example_table();
   table.rows = {report};
@@ -105,19 +116,19 @@ TEST_CASE("Every smaller row is marked and has no verdict against the paper") {
 }
 
 TEST_CASE("Diverged, failed and missing seeds are told") {
-  const Row row = example_row();
+  const TrainingRow row = example_row();
   auto cells = three(row.full);
-  cells[1].result = {.diverged = true, .steps = 7};
+  cells[1] = without_end(row.full, 2);
   const RowReport diverged = make_report(row, row.full, cells, {}, 3);
-  CHECK(diverged.judgement() == "1 diverged; not reproduced");
+  CHECK(diverged.judgement().text() == "1 diverged; not reproduced");
   CHECK(!diverged.accepted());
-  CHECK(diverged.test.n == 2);
+  CHECK(diverged.sample(diverged.quantities[1]).n == 2);
   const RowReport partial = make_report(row, row.full, {cells[0]}, {"not finished"}, 3);
-  CHECK(partial.judgement() == "not finished; inconclusive");
+  CHECK(partial.judgement().text() == "not finished; inconclusive");
   CHECK(!partial.accepted());
   const RowReport none = make_report(row, row.full, {}, {"failed"}, 3);
-  CHECK(none.judgement() == "failed");
-  CHECK(make_report(row, row.full, {}, {}, 3).judgement() == "not run");
+  CHECK(none.judgement().text() == "failed");
+  CHECK(make_report(row, row.full, {}, {}, 3).judgement().text() == "not run");
   Table table = example_table();
   table.rows = {partial, none};
   CHECK(contains(render(table, Format::markdown), "| 1 of 3 |"));
@@ -131,10 +142,10 @@ TEST_CASE("CSV has a header and quoted fields, JSON parses, LaTeX escapes") {
   CHECK(std::count(csv.begin(), csv.end(), '\n') == 2);
   CHECK(contains(csv, "\"one, two; reproduced\""));
   const auto json = nlohmann::json::parse(render(table, Format::json));
-  CHECK(json["rows"][0]["verdict"] == "reproduced");
-  CHECK(json["rows"][0]["test"]["mean"].get<double>() == Approx(50.5));
+  CHECK(json["rows"][0]["judgement"] == "one, two; reproduced");
+  CHECK(json["rows"][0]["quantities"][1]["mean"].get<double>() == Approx(50.5));
   CHECK(json["rows"][0]["runs"].size() == 3);
-  table.rows[0].row.model = "a_b & c";
+  table.rows[0].title = "a_b & c";
   table.rows[0].notes.clear();
   const std::string latex = render(table, Format::latex);
   CHECK(contains(latex, "a\\_b \\& c & no"));
@@ -143,11 +154,11 @@ TEST_CASE("CSV has a header and quoted fields, JSON parses, LaTeX escapes") {
 }
 
 TEST_CASE("Kept results make one table for each size") {
-  const Row row = example_row();
-  TableProgram program{.info = {.name = "table1", .summary = {}, .examples = {}},
-                       .title = "T",
-                       .rows = {row},
-                       .task = {}};
+  const TrainingRow row = example_row();
+  TrainingProgram program{.info = {.name = "table1", .summary = {}, .examples = {}},
+                          .title = "T",
+                          .rows = {row},
+                          .task = {}};
   CellConfig reduced = row.full;
   reduced.dataset.train_size = 5000;
   auto results = three(row.full);
@@ -177,7 +188,7 @@ TEST_CASE("Kept results make one table for each size") {
   }));
   REQUIRE(tables.size() == 4);
   CHECK(tables[0].title == "T, full size");
-  CHECK(tables[0].rows[0].judgement() == "reproduced");
+  CHECK(tables[0].rows[0].judgement().text() == "reproduced");
   CHECK(contains(tables[1].title, "reduced"));
   CHECK(contains(render(tables[1], Format::markdown),
                  "table1 --train-size 5000 --device cpu --seeds 1"));

@@ -3,7 +3,7 @@
 
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/runs/data_source.h>
-#include <shatter/experiments/runs/run.h>
+#include <shatter/experiments/runs/training_job.h>
 
 /// Three epochs of three steps, the last batch of each smaller.
 inline shatter::experiments::CellConfig tiny_config() {

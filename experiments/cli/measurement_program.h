@@ -1,4 +1,4 @@
-// A program of measurements, from its command line to its exit code.
+// A program of measurements.
 #pragma once
 
 #include <shatter/experiments/report/measurement.h>
@@ -6,7 +6,7 @@
 namespace shatter::experiments {
 
 /// Runs the program as its options say; the exit code. Results go to stdout, all else to stderr.
-/// Measurements run one after the other: --jobs and --checkpoint-every change nothing.
+/// Measurements save as they see fit: --checkpoint-every changes nothing.
 int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv);
 
 }  // namespace shatter::experiments
