@@ -3,7 +3,7 @@
 
 #include <shatter/experiments/runs/version.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
-#include <shatter/kernels/cuda/runtime/timer.h>
+#include <shatter/kernels/cuda/nvidia/timer.h>
 
 #include "benchmarks/measure.h"
 

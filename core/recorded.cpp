@@ -28,7 +28,7 @@ bool graphs_wanted() {
 // Held for every work's first run and for its recording, by one thread of the process at a time:
 // what libraries and the driver do at first use may break another thread's recording off. No lock
 // is held when it is taken; a work may run another for the first time. Which locks follow:
-// kernels/cuda/runtime/context.cu.
+// kernels/cuda/nvidia/context.cu.
 std::recursive_mutex& first_calls() {
   static std::recursive_mutex& mutex = *new std::recursive_mutex;
   return mutex;

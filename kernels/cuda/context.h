@@ -1,5 +1,5 @@
 // The context of CUDA kernels: a device, one stream on it, and memory whose reuse follows that
-// stream. Needs no CUDA header. Two sources implement it: cuda/runtime/context.cu by the CUDA
+// stream. Needs no CUDA header. Two sources implement it: cuda/nvidia/context.cu by the CUDA
 // runtime, and emulation/context.cpp on the host, where every kernel launch runs in software.
 #pragma once
 

@@ -134,25 +134,35 @@ void check_size(const char* op, const Conv2dGeometry& g) {
         op, ": more than 2^31 pixels or weights; use Conv2dAlgorithm::im2col");
 }
 
+int as_int(std::int64_t value) {
+  return static_cast<int>(value);
+}
+
 // x as the windows of the forward convolution.
 template <class T>
 Windowed<T> windows_of(const Conv2dGeometry& g, const T* x) {
   const Windows& win = g.windows;
-  return {x,
-          g.x_step(),
-          static_cast<int>(win.h),
-          static_cast<int>(win.w),
-          static_cast<int>(win.n * win.out_h() * win.out_w()),
-          static_cast<int>(win.r * win.s * g.c),
-          Divisor(win.out_h() * win.out_w()),
-          Divisor(win.out_w()),
-          Divisor(win.s),
-          Divisor(g.c),
-          static_cast<int>(-win.padding.top),
-          static_cast<int>(-win.padding.left),
-          static_cast<int>(win.stride_h),
-          static_cast<int>(win.stride_w),
-          1};
+  return {.data = x,
+          .step = g.x_step(),
+          .height = as_int(win.h),
+          .width = as_int(win.w),
+          .rows = as_int(win.n * win.out_h() * win.out_w()),
+          .columns = as_int(win.r * win.s * g.c),
+          .places = Divisor(win.out_h() * win.out_w()),
+          .places_w = Divisor(win.out_w()),
+          .taps_w = Divisor(win.s),
+          .channels = Divisor(g.c),
+          .first_h = as_int(-win.padding.top),
+          .first_w = as_int(-win.padding.left),
+          .stride_h = as_int(win.stride_h),
+          .stride_w = as_int(win.stride_w),
+          .direction = 1};
+}
+
+// Whether pairs of channels can be written at once.
+template <class T>
+bool in_pairs(const T* y, std::int64_t channels, std::int64_t step) {
+  return channels % 2 == 0 && step % 2 == 0 && reinterpret_cast<std::uintptr_t>(y) % 8 == 0;
 }
 
 }  // namespace
@@ -163,24 +173,33 @@ void conv2d_forward_implicit_gemm(CudaContext& context, const Conv2dGeometry& g,
   check_size("conv2d_forward", g);
   const Windows& win = g.windows;
   const std::int64_t pixels = win.n * win.out_h() * win.out_w(), taps = win.r * win.s * g.c;
-  const auto filters = static_cast<int>(g.k);
+  const int filters = as_int(g.k);
   const bool vectors = in_chunks(x, {g.c, g.x_step()}) && in_chunks(w, {});
   const Plan plan = plan_for_pixels<T>(context, pixels, g.k, taps, 1, vectors);
   const CudaWorkspace<float> parts(context, plan.parts > 1 ? plan.parts * pixels * g.k : 0);
 
   using Forward = Product<Windowed<T>, false, Matrix<T>, false, PixelOutput<T>>;
-  const Products<Forward, 1> products{
-      {{windows_of(g, x),
-        {w, taps, filters, static_cast<int>(taps)},
-        {y, g.y_step(), bias, plan.parts > 1 ? parts.data() : nullptr, filters,
-         g.k % 2 == 0 && g.y_step() % 2 == 0 && reinterpret_cast<std::uintptr_t>(y) % 8 == 0,
-         static_cast<int>(win.out_h()), static_cast<int>(win.out_w()),
-         Divisor(win.out_h() * win.out_w()), Divisor(win.out_w()), 0, 0, 1, 1, pixels},
-        static_cast<int>(pixels),
-        filters,
-        static_cast<int>(taps)}},
-      1,
-      plan.parts};
+  const Forward product{.a = windows_of(g, x),
+                        .b = {.data = w, .step = taps, .rows = filters, .columns = as_int(taps)},
+                        .output = {.y = y,
+                                   .step = g.y_step(),
+                                   .bias = bias,
+                                   .parts = plan.parts > 1 ? parts.data() : nullptr,
+                                   .channels = filters,
+                                   .pairs = in_pairs(y, g.k, g.y_step()),
+                                   .height = as_int(win.out_h()),
+                                   .width = as_int(win.out_w()),
+                                   .places = Divisor(win.out_h() * win.out_w()),
+                                   .places_w = Divisor(win.out_w()),
+                                   .first_h = 0,
+                                   .first_w = 0,
+                                   .stride_h = 1,
+                                   .stride_w = 1,
+                                   .pixels = pixels},
+                        .m = as_int(pixels),
+                        .n = filters,
+                        .k = as_int(taps)};
+  const Products<Forward, 1> products{.product = {product}, .count = 1, .parts = plan.parts};
   launch_plan<T>(context, "conv2d_forward_implicit_gemm", plan, vectors, products);
   if (plan.parts > 1)
     launch(context, "conv2d_forward_add_parts", one_thread_each(pixels * g.k), add_parts<T>,
@@ -192,12 +211,12 @@ void conv2d_backward_data_implicit_gemm(CudaContext& context, const Conv2dGeomet
                                         const T* w, T* dx) {
   check_size("conv2d_backward_data", g);
   const Windows& win = g.windows;
-  const auto channels = static_cast<int>(g.c);
+  const int channels = as_int(g.c);
   const std::int64_t pixels = win.n * win.h * win.w;
   const bool vectors = in_chunks(dy, {g.k, g.y_step()}) && in_chunks(w, {g.c});
   const auto classes_h = std::min(win.stride_h, win.h), classes_w = std::min(win.stride_w, win.w);
   constexpr int most = 4;
-  const int count = static_cast<int>(std::min<std::int64_t>(classes_h * classes_w, most));
+  const int count = as_int(std::min<std::int64_t>(classes_h * classes_w, most));
   const std::int64_t most_taps =
       tiles(win.r, static_cast<int>(win.stride_h)) * tiles(win.s, static_cast<int>(win.stride_w));
   const Plan plan = plan_for_pixels<T>(context, pixels / (classes_h * classes_w), g.c,
@@ -215,29 +234,63 @@ void conv2d_backward_data_implicit_gemm(CudaContext& context, const Conv2dGeomet
     const auto side = [](std::int64_t first, std::int64_t extent, std::int64_t stride,
                          std::int64_t padding, std::int64_t taps) -> Side {
       const std::int64_t tap = (first + padding) % stride;
-      return {first, (extent - first + stride - 1) / stride, tap,
-              tap < taps ? (taps - tap + stride - 1) / stride : 0, (first + padding) / stride};
+      return {.first = first,
+              .places = (extent - first + stride - 1) / stride,
+              .first_tap = tap,
+              .taps = tap < taps ? (taps - tap + stride - 1) / stride : 0,
+              .window = (first + padding) / stride};
     };
     const Side h = side(class_h, win.h, win.stride_h, win.padding.top, win.r);
     const Side v = side(class_w, win.w, win.stride_w, win.padding.left, win.s);
     const std::int64_t rows = win.n * h.places * v.places, taps = h.taps * v.taps * g.k;
     const Divisor places(h.places * v.places), places_w(v.places);
     const Divisor tap_columns(std::max<std::int64_t>(v.taps, 1));
-    const auto as_int = [](std::int64_t value) { return static_cast<int>(value); };
-    return {
-        {dy, g.y_step(), as_int(win.out_h()), as_int(win.out_w()), as_int(rows), as_int(taps),
-         places, places_w, tap_columns, Divisor(g.k), as_int(h.window), as_int(v.window), 1, 1, -1},
-        {w, as_int(taps), channels, tap_columns, Divisor(g.k), as_int(win.r), as_int(win.s),
-         as_int(h.first_tap), as_int(v.first_tap), as_int(win.stride_h), as_int(win.stride_w)},
-        {dx, g.x_step(), nullptr, plan.parts > 1 ? parts.data() : nullptr, channels,
-         g.c % 2 == 0 && g.x_step() % 2 == 0 && reinterpret_cast<std::uintptr_t>(dx) % 8 == 0,
-         as_int(win.h), as_int(win.w), places, places_w, as_int(h.first), as_int(v.first),
-         as_int(win.stride_h), as_int(win.stride_w), pixels},
-        as_int(rows),
-        channels,
-        as_int(taps)};
+    return {.a = {.data = dy,
+                  .step = g.y_step(),
+                  .height = as_int(win.out_h()),
+                  .width = as_int(win.out_w()),
+                  .rows = as_int(rows),
+                  .columns = as_int(taps),
+                  .places = places,
+                  .places_w = places_w,
+                  .taps_w = tap_columns,
+                  .channels = Divisor(g.k),
+                  .first_h = as_int(h.window),
+                  .first_w = as_int(v.window),
+                  .stride_h = 1,
+                  .stride_w = 1,
+                  .direction = -1},
+            .b = {.data = w,
+                  .rows = as_int(taps),
+                  .columns = channels,
+                  .taps_w = tap_columns,
+                  .count = Divisor(g.k),
+                  .r = as_int(win.r),
+                  .s = as_int(win.s),
+                  .first_r = as_int(h.first_tap),
+                  .first_s = as_int(v.first_tap),
+                  .stride_h = as_int(win.stride_h),
+                  .stride_w = as_int(win.stride_w)},
+            .output = {.y = dx,
+                       .step = g.x_step(),
+                       .bias = nullptr,
+                       .parts = plan.parts > 1 ? parts.data() : nullptr,
+                       .channels = channels,
+                       .pairs = in_pairs(dx, g.c, g.x_step()),
+                       .height = as_int(win.h),
+                       .width = as_int(win.w),
+                       .places = places,
+                       .places_w = places_w,
+                       .first_h = as_int(h.first),
+                       .first_w = as_int(v.first),
+                       .stride_h = as_int(win.stride_h),
+                       .stride_w = as_int(win.stride_w),
+                       .pixels = pixels},
+            .m = as_int(rows),
+            .n = channels,
+            .k = as_int(taps)};
   };
-  Products<Data, most> products{{}, 0, plan.parts};
+  Products<Data, most> products{.product = {}, .count = 0, .parts = plan.parts};
   const auto give = [&] {
     if (products.count)
       launch_plan<T>(context, "conv2d_backward_data_implicit_gemm", plan, vectors, products);
@@ -260,20 +313,22 @@ void conv2d_backward_weight_implicit_gemm(CudaContext& context, const Conv2dGeom
   check_size("conv2d_backward_weight", g);
   const Windows& win = g.windows;
   const std::int64_t pixels = win.n * win.out_h() * win.out_w(), taps = win.r * win.s * g.c;
-  const auto filters = static_cast<int>(g.k), filter_size = static_cast<int>(taps);
+  const int filters = as_int(g.k), filter_size = as_int(taps);
   const bool vectors = in_chunks(x, {g.c, g.x_step()}) && in_chunks(dy, {g.k, g.y_step()});
   const Plan plan = plan_for_weights<T>(context, taps, g.k, pixels, vectors);
   const CudaWorkspace<float> parts(context, plan.parts > 1 ? plan.parts * taps * g.k : 0);
 
   using Weight = Product<Windowed<T>, true, Matrix<T>, true, FilterOutput>;
-  const Products<Weight, 1> products{{{windows_of(g, x),
-                                       {dy, g.y_step(), static_cast<int>(pixels), filters},
-                                       {plan.parts > 1 ? parts.data() : dw, filters, filter_size},
-                                       filter_size,
-                                       filters,
-                                       static_cast<int>(pixels)}},
-                                     1,
-                                     plan.parts};
+  const Weight product{
+      .a = windows_of(g, x),
+      .b = {.data = dy, .step = g.y_step(), .rows = as_int(pixels), .columns = filters},
+      .output = {.dw = plan.parts > 1 ? parts.data() : dw,
+                 .filters = filters,
+                 .filter_size = filter_size},
+      .m = filter_size,
+      .n = filters,
+      .k = as_int(pixels)};
+  const Products<Weight, 1> products{.product = {product}, .count = 1, .parts = plan.parts};
   launch_plan<T>(context, "conv2d_backward_weight_implicit_gemm", plan, vectors, products);
   if (plan.parts > 1)
     launch(context, "conv2d_backward_weight_add_parts", one_thread_each(taps * g.k),

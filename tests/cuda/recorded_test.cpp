@@ -17,7 +17,7 @@
 #include <shatter/kernels/matmul.h>
 
 #if !defined(SHATTER_EMULATED)
-#include <shatter/kernels/cuda/runtime/timer.h>
+#include <shatter/kernels/cuda/nvidia/timer.h>
 #endif
 
 #include "tests/cuda/gpu.h"

@@ -5,7 +5,7 @@
 // compute capability 9.0 from the CUDA programming guide's table, 132 multiprocessors, 60 MB of L2,
 // 141 GB and the boost clocks of the H200 SXM from NVIDIA's data sheet. Speed does not depend on
 // it, only which kernels are held possible and in which order.
-#include <shatter/kernels/cuda/runtime/cudnn_plan.h>
+#include <shatter/kernels/cuda/nvidia/cudnn_plan.h>
 
 #include "benchmarks/layer_sets.h"
 #include "tests/support/catch.h"

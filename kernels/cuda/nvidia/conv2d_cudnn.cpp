@@ -9,7 +9,7 @@
 #include <shatter/kernels/cuda/conv2d_algorithms.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
 #include <shatter/kernels/cuda/copy_channels.h>
-#include <shatter/kernels/cuda/runtime/timer.h>
+#include <shatter/kernels/cuda/nvidia/timer.h>
 #include <shatter/kernels/cuda/workspace.h>
 #include <shatter/kernels/random.h>
 
