@@ -26,8 +26,7 @@ kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) 
   g.h = x.dim(1);
   g.w = x.dim(2);
   g.c = x.dim(3);
-  check(p.padding >= 0 && (p.padding == 0 || p.random_crop), "make_batch: padding is ", p.padding,
-        p.random_crop ? ", expected 0 or more" : ", which goes with a random crop");
+  check(p.padding >= 0, "make_batch: padding is ", p.padding, ", expected 0 or more");
   check(p.crop >= 0 && p.crop <= std::min(g.h, g.w) + 2 * p.padding, "make_batch: crop is ", p.crop,
         ", images are ", g.h, " x ", g.w,
         p.padding ? text(" with ", p.padding, " pixels around") : "");
@@ -57,25 +56,36 @@ kernels::AugmentGeometry geometry_of(const Dataset& dataset, const Pipeline& p) 
   return g;
 }
 
+/// Of a batch of n, as the pipeline makes it. Throws (usage) for a pipeline that does not fit.
+Shape input_shape(const Dataset& dataset, const Pipeline& pipeline, std::int64_t n) {
+  if (dataset.has_images()) {
+    const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
+    return {n, g.crop_h, g.crop_w, g.c};
+  }
+  check(pipeline == Pipeline{}, "make_batch: the pipeline is for images, ", dataset.name, " holds ",
+        dataset.images.str());
+  return dataset.images.shape().with(0, n);
+}
+
 }  // namespace
 
 Batch empty_batch(const Dataset& dataset, const Pipeline& pipeline, std::int64_t size) {
-  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
-  const Device device = dataset.images.device();
-  return {.x = Tensor::empty({size, g.crop_h, g.crop_w, g.c}, DType::float32, device),
-          .y = Tensor::empty({size}, DType::int32, device),
+  const Tensor &x = dataset.images, &y = dataset.labels;
+  return {.x = Tensor::empty(input_shape(dataset, pipeline, size),
+                             dataset.has_images() ? DType::float32 : x.dtype(), x.device()),
+          .y = Tensor::empty(y.shape().with(0, size), y.dtype(), y.device()),
           .index = {}};
 }
 
 void fill_batch(const Dataset& dataset, const Tensor& order, const Tensor& position,
                 const Pipeline& pipeline, std::uint64_t seed, const Tensor& x, const Tensor& y) {
-  const kernels::AugmentGeometry g = geometry_of(dataset, pipeline);
   const Device device = dataset.images.device();
   const std::int64_t n = x.dim(0);
-  check(x.shape() == Shape{n, g.crop_h, g.crop_w, g.c} && y.shape() == Shape{n} &&
+  const Shape inputs = input_shape(dataset, pipeline, n);
+  check(x.shape() == inputs && y.shape() == dataset.labels.shape().with(0, n) &&
             position.shape() == Shape{2} && n <= order.numel(),
         "fill_batch: x ", x.str(), ", y ", y.str(), ", position ", position.str(), ", order ",
-        order.str(), " for images of ", g.crop_h, " x ", g.crop_w, " x ", g.c);
+        order.str(), " for inputs ", inputs);
   for (const Tensor& tensor : {dataset.labels, order, position, x, y}) {
     check(tensor.device() == device && tensor.is_packed(), "fill_batch: ", tensor.str(), " on ",
           tensor.device().name(), ", images on ", device.name());
@@ -84,17 +94,32 @@ void fill_batch(const Dataset& dataset, const Tensor& order, const Tensor& posit
   // Two int64 are a BatchPosition: first, epoch.
   const auto* const at =
       reinterpret_cast<const kernels::BatchPosition*>(position.data<std::int64_t>());
+  const auto* const places = order.data<std::int64_t>();
   on(device, [&](auto& context) {
+    const auto gather = [&]<class T>(const Tensor& from, const Tensor& into) {
+      kernels::gather_items(context, at, n, n > 0 ? into.numel() / n : 0, places, from.data<T>(),
+                            into.data<T>());
+    };
+    const auto gather_floating = [&](const Tensor& from, const Tensor& into) {
+      if (from.dtype() == DType::float64)
+        gather.template operator()<double>(from, into);
+      else
+        gather.template operator()<float>(from, into);
+    };
     const auto run = [&](const auto* images) {
-      kernels::augment(context, g, seed, at, n, order.data<std::int64_t>(), images,
+      kernels::augment(context, geometry_of(dataset, pipeline), seed, at, n, places, images,
                        x.data<float>());
     };
-    if (dataset.images.dtype() == DType::uint8)
+    if (!dataset.has_images())
+      gather_floating(dataset.images, x);
+    else if (dataset.images.dtype() == DType::uint8)
       run(dataset.images.data<std::uint8_t>());
     else
       run(dataset.images.data<float>());
-    kernels::gather_labels(context, at, n, order.data<std::int64_t>(),
-                           dataset.labels.data<std::int32_t>(), y.data<std::int32_t>());
+    if (dataset.labels.dtype() == DType::int32)
+      gather.template operator()<std::int32_t>(dataset.labels, y);
+    else
+      gather_floating(dataset.labels, y);
   });
 }
 
@@ -131,7 +156,7 @@ Batches::Batches(Dataset dataset, const BatchOptions& options)
   check(options.first >= 0 && options.first <= count(), "batches: first is ", options.first,
         ", the epoch has ", count(), " batches");
   check_labels("batches", dataset_);
-  geometry_of(dataset_, options.input);  // a fault in the pipeline shows here, not in the loop
+  input_shape(dataset_, options.input, 1);  // a fault in the pipeline shows here, not in the loop
   if (options.shuffle) {
     order_ = random_permutation({options.seed, Stream::shuffle, epoch}, dataset_.size());
   } else {

@@ -1,4 +1,5 @@
-// Batches: shuffled, augmented and whitened on the device the data set lives on.
+// Batches: shuffled, augmented and whitened on the device the data set lives on. Arrays that are no
+// images have no pipeline: any of its options but the default is an error for them.
 #pragma once
 
 #include <iterator>
@@ -11,8 +12,8 @@ namespace shatter::data {
 /// each member is AugmentGeometry's (kernels/augment.h).
 struct Pipeline {
   std::int64_t crop = 0;     ///< centre crop to crop x crop pixels; 0: the stored size
-  std::int64_t padding = 0;  ///< zeros around the image before a random crop: {.crop = 32, .padding
-                             ///< = 4, .random_crop = true} is CIFAR-10's usual one
+  std::int64_t padding = 0;  ///< zeros around the image before the crop: {.crop = 32, .padding = 4,
+                             ///< .random_crop = true} is CIFAR-10's usual one
   bool random_crop = false;  ///< the crop's place is drawn per image and epoch
   bool flip = false;
   double rotation = 0;  ///< degrees
@@ -20,13 +21,14 @@ struct Pipeline {
   double noise = 0;
   bool whiten = false;
 
-  /// The same without anything random: for evaluation.
-  Pipeline deterministic() const { return {.crop = crop, .whiten = whiten}; }
+  friend bool operator==(const Pipeline&, const Pipeline&) = default;
+  /// The same without anything random, for evaluation: the centre crop of the padded image.
+  Pipeline deterministic() const { return {.crop = crop, .padding = padding, .whiten = whiten}; }
 };
 
 struct Batch {
-  Tensor x;      ///< float32 [size, h, w, c]
-  Tensor y;      ///< int32 [size]
+  Tensor x;      ///< float32 [size, h, w, c]; of arrays that are no images their type and shape
+  Tensor y;      ///< int32 [size], or the data set's targets
   Tensor index;  ///< int64 [size], places in the data set, on the CPU
 };
 

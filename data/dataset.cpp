@@ -1,6 +1,7 @@
 // Data sets as values: moving, picking images, loading by name.
 #include <shatter/data/dataset.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -28,16 +29,55 @@ Tensor pick(const Tensor& x, const std::vector<std::int64_t>& indices) {
 
 }  // namespace
 
+Dataset Dataset::from(const Tensor& x, const Tensor& y, std::int64_t classes,
+                      const std::string& name) {
+  const char* const op = "Dataset::from";
+  check(x.defined() && y.defined() && x.rank() >= 1, op, ": x and y must have elements");
+  Dataset dataset;
+  dataset.name = name;
+  dataset.images = x.detach();
+  dataset.labels = y.dtype() == DType::int64 ? y.to(DType::int32) : y.detach();
+  const bool whole = dataset.labels.dtype() == DType::int32;
+  check(classes >= 0 && (whole || classes == 0), op, ": classes is ", classes, ", y is ", y.str(),
+        whole ? "" : "; targets have none");
+  if (whole) {
+    std::int64_t largest = -1;
+    for (const std::int64_t label : y.values<std::int64_t>()) largest = std::max(largest, label);
+    dataset.classes = classes > 0 ? classes : std::max<std::int64_t>(1, largest + 1);
+    check(largest < dataset.classes, op, ": label ", largest, " lies outside [0, ", classes, ")");
+  }
+  check_dataset(op, dataset);
+  check_labels(op, dataset);
+  return dataset;
+}
+
+bool Dataset::has_images() const {
+  return images.defined() && images.rank() == 4 &&
+         (images.dtype() == DType::uint8 || images.dtype() == DType::float32);
+}
+
 void check_dataset(const char* op, const Dataset& dataset) {
   check(dataset.images.defined() && dataset.labels.defined(), op, ": the data set has no images");
-  const Tensor& x = dataset.images;
-  check(x.rank() == 4 && (x.dtype() == DType::uint8 || x.dtype() == DType::float32), op,
-        ": images are ", x.str(), ", expected uint8 or float32 [n, h, w, c]");
-  check(dataset.labels.shape() == Shape{x.dim(0)} && dataset.labels.dtype() == DType::int32, op,
-        ": labels are ", dataset.labels.str(), ", expected int32 [", x.dim(0), "]");
+  const Tensor &x = dataset.images, &y = dataset.labels;
+  const auto floating = [](const Tensor& t) {
+    return t.dtype() == DType::float32 || t.dtype() == DType::float64;
+  };
+  check(dataset.has_images() || (x.rank() >= 1 && floating(x)), op, ": images are ", x.str(),
+        ", expected uint8 or float32 [n, h, w, c], or float32 or float64 [n, ...]");
+  check(y.dtype() == DType::int32 ? y.shape() == Shape{x.dim(0)}
+                                  : floating(y) && y.rank() >= 1 && y.dim(0) == x.dim(0),
+        op, ": labels are ", y.str(), ", expected int32 [", x.dim(0),
+        "], or float32 or float64 targets [", x.dim(0), ", ...]");
+}
+
+void check_images(const char* op, const Dataset& dataset) {
+  check_dataset(op, dataset);
+  check(dataset.has_images(), op, ": ", dataset.name, " holds ", dataset.images.str(),
+        ", expected images: uint8 or float32 [n, h, w, c]");
 }
 
 void check_labels(const char* op, const Dataset& dataset) {
+  if (dataset.labels.dtype() != DType::int32) return;
   const std::vector<std::int32_t> labels = dataset.labels.values<std::int32_t>();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     check(labels[i] >= 0 && labels[i] < dataset.classes, op, ": label ", labels[i], " of image ", i,

@@ -1,4 +1,4 @@
-// Data sets in memory: images NHWC [n, h, w, c], one int32 label each.
+// Data sets in memory: images NHWC [n, h, w, c] or other arrays [n, ...], a label or target each.
 #pragma once
 
 #include <filesystem>
@@ -16,9 +16,11 @@ enum class Split { train, test };
 /// change.
 struct Dataset {
   std::string name;  ///< "cifar10/train", with what was done to it: "; random labels p=1 seed=7"
-  Tensor images;     ///< uint8 in 0..255 or float32 in [0, 1], [n, h, w, c]
-  Tensor labels;     ///< int32 [n], in [0, classes)
-  std::int64_t classes = 0;
+  /// Inputs: images uint8 in 0..255 or float32 in [0, 1], [n, h, w, c]; or any float32 or float64
+  /// [n, ...].
+  Tensor images;
+  Tensor labels;             ///< int32 [n], in [0, classes); or float32 or float64 targets [n, ...]
+  std::int64_t classes = 0;  ///< 0 where the labels are no classes
   /// MD5 of each file it was read from, by file name; empty for synthetic data.
   std::map<std::string, std::string> checksums;
   /// The contents of provenance.txt beside the files, if there is one.
@@ -26,14 +28,28 @@ struct Dataset {
   /// Labels before randomisation; undefined if they were never changed.
   Tensor true_labels;
 
+  /// A user's own arrays: x float32 or float64 [n, ...], or uint8 [n, h, w, c]; y int32 or int64
+  /// [n] with labels in [0, classes), or float32 or float64 targets [n, ...] and no classes.
+  /// Integer labels without `classes` have as many as the largest needs. Throws (usage) for
+  /// anything else.
+  static Dataset from(const Tensor& x, const Tensor& y, std::int64_t classes = 0,
+                      const std::string& name = "arrays");
+
   std::int64_t size() const { return images.defined() ? images.dim(0) : 0; }
+  /// Whether crops, flips and other things done to images have a meaning: [n, h, w, c], uint8 or
+  /// float32.
+  bool has_images() const;
+  bool has_classes() const { return classes > 0 && labels.dtype() == DType::int32; }
   Dataset to(Device device) const;
 };
 
-/// Throws (usage), naming op, unless the images and labels are there and fit each other.
+/// Throws (usage), naming op, unless inputs and labels are there, of the types and sizes above.
 void check_dataset(const char* op, const Dataset& dataset);
+/// Throws (usage), naming op, unless the inputs are images.
+void check_images(const char* op, const Dataset& dataset);
 
 /// Throws (usage), naming op, the image and its label, unless all labels lie in [0, classes).
+/// Targets that are no classes are left alone.
 void check_labels(const char* op, const Dataset& dataset);
 
 /// The images at the given places, in that order.

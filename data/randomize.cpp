@@ -81,9 +81,9 @@ void add_floats(const Tensor& x, std::vector<double>& sums, std::vector<double>&
   }
 }
 
-/// As check_dataset, and with pixels that can change places.
+/// As check_images, and with pixels that can change places.
 void check_pixels(const char* op, const Dataset& dataset) {
-  check_dataset(op, dataset);
+  check_images(op, dataset);
   check(dataset.images.dim(1) * dataset.images.dim(2) > 1, op, ": images of ", dataset.name,
         " have one pixel, which cannot change its place");
 }
@@ -92,6 +92,8 @@ void check_pixels(const char* op, const Dataset& dataset) {
 
 Dataset randomize_labels(const Dataset& dataset, const RandomLabels& options) {
   check_dataset("randomize_labels", dataset);
+  check(dataset.labels.dtype() == DType::int32, "randomize_labels: ", dataset.name, " has targets ",
+        dataset.labels.str(), ", expected classes");
   check_indices("randomize_labels", dataset, 0);
   check(options.probability >= 0 && options.probability <= 1, "randomize_labels: probability is ",
         options.probability, ", expected 0 to 1");
@@ -140,7 +142,7 @@ Dataset random_pixels(const Dataset& dataset, std::uint64_t seed, std::int64_t f
 }
 
 PixelStatistics pixel_statistics(const Dataset& dataset) {
-  check_dataset("pixel_statistics", dataset);
+  check_images("pixel_statistics", dataset);
   const Tensor x = dataset.images.packed();
   const auto channels = std::size_t(x.dim(3));
   check(x.numel() > 0, "pixel_statistics: ", dataset.name, " has no pixels");
@@ -172,7 +174,7 @@ PixelStatistics pixel_statistics(const Dataset& dataset) {
 
 Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistics,
                         std::uint64_t seed, std::int64_t first_index) {
-  check_dataset("gaussian_pixels", dataset);
+  check_images("gaussian_pixels", dataset);
   check_indices("gaussian_pixels", dataset, first_index);
   const Shape& shape = dataset.images.shape();
   const auto channels = std::size_t(shape[3]);
@@ -195,7 +197,7 @@ Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistic
 }
 
 Dataset center_crop(const Dataset& dataset, std::int64_t size) {
-  check_dataset("center_crop", dataset);
+  check_images("center_crop", dataset);
   const Shape& shape = dataset.images.shape();
   check(size >= 1 && size <= shape[1] && size <= shape[2], "center_crop: size is ", size,
         ", the images are ", shape[1], " x ", shape[2]);

@@ -58,10 +58,13 @@ void augment(CudaContext& context, const AugmentGeometry& g, std::uint64_t seed,
              const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
              const Source* x, float* y);
 
-/// y[i] = labels[index[position->first + i]], i < batch.
-void gather_labels(CpuContext& context, const BatchPosition* position, std::int64_t batch,
-                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y);
-void gather_labels(CudaContext& context, const BatchPosition* position, std::int64_t batch,
-                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y);
+/// y[i, j] = x[index[position->first + i], j], i < batch, j < width. T: std::int32_t, float,
+/// double.
+template <class T>
+void gather_items(CpuContext& context, const BatchPosition* position, std::int64_t batch,
+                  std::int64_t width, const std::int64_t* index, const T* x, T* y);
+template <class T>
+void gather_items(CudaContext& context, const BatchPosition* position, std::int64_t batch,
+                  std::int64_t width, const std::int64_t* index, const T* x, T* y);
 
 }  // namespace shatter::kernels

@@ -72,9 +72,9 @@ constexpr Placement place(const AugmentGeometry& g, std::uint64_t seed, std::uin
 /// Whether an image of bytes is only cropped, flipped and whitened, and its sums are exact: n
 /// sum(x^2) and sum(x)^2 fit 64 bits.
 constexpr bool is_plain(const AugmentGeometry& g) {
-  return g.padding == 0 && g.rotation == 0 && g.brightness == 0 && g.contrast == 0 &&
-         g.saturation == 0 && g.hue == 0 && g.noise == 0 &&
-         g.crop_h * g.crop_w * g.c <= std::int64_t{1} << 23;
+  const bool inside = g.padding == 0 || (!g.random_crop && g.crop_h <= g.h && g.crop_w <= g.w);
+  return inside && g.rotation == 0 && g.brightness == 0 && g.contrast == 0 && g.saturation == 0 &&
+         g.hue == 0 && g.noise == 0 && g.crop_h * g.crop_w * g.c <= std::int64_t{1} << 23;
 }
 
 /// TensorFlow's per_image_standardization divides by no less than this.

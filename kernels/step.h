@@ -34,9 +34,10 @@ void check_loss(CudaContext& context, const T* mean_loss, std::int32_t* stopped)
 
 /// Unless *state.stopped: adds batch images to the counts (loss: batch * mean_loss[0]; an image is
 /// correct when its first largest logit is its label; is_true [*] says by place in the data set,
-/// order[position->first + i], whether the label is the true one, null: nothing is counted there),
-/// writes losses[step % ring] = mean_loss[0], then step += 1, position->first += batch, and the
-/// learning rate becomes the next step's. T: float, double.
+/// order[position->first + i], whether the label is the true one, null: nothing is counted there;
+/// without classes, logits and labels may be null, and images are counted as seen alone), writes
+/// losses[step % ring] = mean_loss[0], then step += 1, position->first += batch, and the learning
+/// rate becomes the next step's. T: float, double.
 template <class T>
 void finish_step(CpuContext& context, const StepState& state, std::int64_t batch,
                  std::int64_t classes, const T* logits, const std::int32_t* labels,

@@ -165,9 +165,11 @@ constexpr Work augment_work(const AugmentGeometry& g, std::int64_t batch) {
   return {0, pixels * (g.c * static_cast<std::int64_t>(sizeof(Source)) +
                        (g.y_pitch ? g.y_pitch : g.c) * static_cast<std::int64_t>(sizeof(float)))};
 }
-/// A place, a label read, a label written.
-constexpr Work gather_labels_work(std::int64_t batch) {
-  return {0, batch * static_cast<std::int64_t>(sizeof(std::int64_t) + 2 * sizeof(std::int32_t))};
+/// A place, an item read, an item written.
+template <class T>
+constexpr Work gather_items_work(std::int64_t batch, std::int64_t width) {
+  return {0, batch * (static_cast<std::int64_t>(sizeof(std::int64_t)) +
+                      2 * width * static_cast<std::int64_t>(sizeof(T)))};
 }
 constexpr Work randomize_labels_work(std::int64_t n) {
   return elementwise_work<std::int32_t>(n, 0, 2);

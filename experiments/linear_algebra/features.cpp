@@ -6,7 +6,7 @@
 namespace shatter::experiments {
 
 Features pixels(const data::Dataset& dataset) {
-  data::check_dataset("pixels", dataset);
+  data::check_images("pixels", dataset);
   const std::int64_t n = dataset.size(), elements = dataset.images.numel();
   Features features{n, n ? elements / n : 0, {}};
   features.values.resize(std::size_t(elements));

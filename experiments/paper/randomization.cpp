@@ -186,8 +186,8 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
   check(options.seeds >= 1, "randomization_test: ", options.seeds, " seeds");
   check(options.fitted > 0 && options.fitted <= 1, "randomization_test: fitted ", options.fitted,
         ", expected a share in (0, 1]");
-  data::check_dataset("randomization_test", data.train);
-  data::check_dataset("randomization_test", data.test);
+  data::check_images("randomization_test", data.train);
+  data::check_images("randomization_test", data.test);
   data::check_labels("randomization_test", data.train);
   data::check_labels("randomization_test", data.test);
   CellConfig training = options.training;

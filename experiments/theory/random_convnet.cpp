@@ -20,7 +20,7 @@ struct ImageSize {
   std::int64_t h, w, c;
 };
 ImageSize size_of_images(const data::Dataset& images, const RandomConvnet& net) {
-  data::check_dataset("random conv-net", images);
+  data::check_images("random conv-net", images);
   check(images.size() > 0, "random conv-net: no images");
   const ImageSize size{images.images.dim(1), images.images.dim(2), images.images.dim(3)};
   check(net.patch >= 1 && net.pool >= 1 && net.stride >= 1 &&

@@ -167,7 +167,7 @@ PointSet points_of(const Tensor& points) {
 }
 
 std::vector<std::int64_t> distinct_images(const data::Dataset& images) {
-  data::check_dataset("distinct_images", images);
+  data::check_images("distinct_images", images);
   const Tensor pixels = images.images.packed();
   const std::size_t bytes = pixels.bytes() / std::size_t(images.size());
   const auto* data = reinterpret_cast<const char*>(pixels.raw());

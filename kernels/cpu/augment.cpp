@@ -196,11 +196,15 @@ void augment(CpuContext& context, const AugmentGeometry& g, std::uint64_t seed,
                        });
 }
 
-void gather_labels(CpuContext& context, const BatchPosition* position, std::int64_t batch,
-                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y) {
-  const ProfileScope scope(context, "gather_labels", gather_labels_work(batch));
-  context.parallel_for(batch, elements_per_chunk, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) y[i] = labels[index[position->first + i]];
+template <class T>
+void gather_items(CpuContext& context, const BatchPosition* position, std::int64_t batch,
+                  std::int64_t width, const std::int64_t* index, const T* x, T* y) {
+  const ProfileScope scope(context, "gather_items", gather_items_work<T>(batch, width));
+  if (width <= 0) return;
+  const std::int64_t items_per_chunk = std::max<std::int64_t>(1, elements_per_chunk / width);
+  context.parallel_for(batch, items_per_chunk, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      std::copy_n(x + index[position->first + i] * width, width, y + i * width);
   });
 }
 
@@ -208,5 +212,11 @@ template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, const 
                       std::int64_t, const std::int64_t*, const std::uint8_t*, float*);
 template void augment(CpuContext&, const AugmentGeometry&, std::uint64_t, const BatchPosition*,
                       std::int64_t, const std::int64_t*, const float*, float*);
+template void gather_items(CpuContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const std::int32_t*, std::int32_t*);
+template void gather_items(CpuContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const float*, float*);
+template void gather_items(CpuContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const double*, double*);
 
 }  // namespace shatter::kernels

@@ -23,7 +23,8 @@ void finish_step(CpuContext& context, const StepState& state, std::int64_t batch
   if (*state.stopped) return;
   const auto loss = static_cast<double>(*mean_loss);
   counts->loss += loss * static_cast<double>(batch);
-  for (std::int64_t i = 0; i < batch; ++i) {
+  if (classes == 0) counts->seen += batch;
+  for (std::int64_t i = 0; classes > 0 && i < batch; ++i) {
     const T* const row = logits + i * classes;
     std::int32_t best = 0;
     for (std::int64_t c = 1; c < classes; ++c)

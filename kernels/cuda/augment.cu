@@ -174,10 +174,11 @@ __global__ void augment_general(AugmentGeometry g, std::uint64_t seed,
   image.zero_tail();
 }
 
-__global__ void gather(const BatchPosition* position, std::int64_t batch, const std::int64_t* index,
-                       const std::int32_t* labels, std::int32_t* y) {
+template <class T>
+__global__ void gather(const BatchPosition* position, std::int64_t elements, std::int64_t width,
+                       const std::int64_t* index, const T* x, T* y) {
   const std::int64_t i = thread_index();
-  if (i < batch) y[i] = labels[index[position->first + i]];
+  if (i < elements) y[i] = x[index[position->first + i / width] * width + i % width];
 }
 
 }  // namespace
@@ -199,16 +200,25 @@ void augment(CudaContext& context, const AugmentGeometry& g, std::uint64_t seed,
   launch(context, "augment", shape, augment_general<Source>, g, seed, position, index, x, y);
 }
 
-void gather_labels(CudaContext& context, const BatchPosition* position, std::int64_t batch,
-                   const std::int64_t* index, const std::int32_t* labels, std::int32_t* y) {
-  const ProfileScope scope(context, "gather_labels", gather_labels_work(batch));
-  launch(context, "gather_labels", one_thread_each(batch), gather, position, batch, index, labels,
-         y);
+template <class T>
+void gather_items(CudaContext& context, const BatchPosition* position, std::int64_t batch,
+                  std::int64_t width, const std::int64_t* index, const T* x, T* y) {
+  const ProfileScope scope(context, "gather_items", gather_items_work<T>(batch, width));
+  const std::int64_t elements = batch * width;
+  if (elements <= 0) return;
+  launch(context, "gather_items", one_thread_each(elements), gather<T>, position, elements, width,
+         index, x, y);
 }
 
 template void augment(CudaContext&, const AugmentGeometry&, std::uint64_t, const BatchPosition*,
                       std::int64_t, const std::int64_t*, const std::uint8_t*, float*);
 template void augment(CudaContext&, const AugmentGeometry&, std::uint64_t, const BatchPosition*,
                       std::int64_t, const std::int64_t*, const float*, float*);
+template void gather_items(CudaContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const std::int32_t*, std::int32_t*);
+template void gather_items(CudaContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const float*, float*);
+template void gather_items(CudaContext&, const BatchPosition*, std::int64_t, std::int64_t,
+                           const std::int64_t*, const double*, double*);
 
 }  // namespace shatter::kernels

@@ -23,7 +23,7 @@ __global__ void finish(StepState state, std::int64_t batch, std::int64_t classes
   __shared__ int correct, clean, clean_correct;
   if (threadIdx.x == 0) correct = clean = clean_correct = 0;
   __syncthreads();
-  for (std::int64_t i = threadIdx.x; i < batch; i += blockDim.x) {
+  for (std::int64_t i = threadIdx.x; classes > 0 && i < batch; i += blockDim.x) {
     const T* const row = logits + i * classes;
     std::int32_t best = 0;
     for (std::int64_t c = 1; c < classes; ++c)
@@ -40,7 +40,7 @@ __global__ void finish(StepState state, std::int64_t batch, std::int64_t classes
   counts->loss += loss * static_cast<double>(batch);
   counts->correct += correct;
   counts->seen += batch;
-  if (is_true) {
+  if (classes > 0 && is_true) {
     counts->clean_correct += clean_correct;
     counts->clean_seen += clean;
     counts->corrupted_correct += correct - clean_correct;

@@ -1,4 +1,5 @@
 // Batches: order, membership, and the pipeline against formulas written out here.
+#include <shatter/core/ops.h>
 #include <shatter/data/batches.h>
 #include <shatter/data/randomize.h>
 #include <shatter/kernels/context.h>
@@ -271,7 +272,6 @@ TEST_CASE("batches refuse what cannot be") {
   CHECK_THAT(batch({0}, {.crop = 33}), Contains("crop is 33") && Contains("32 x 32"));
   CHECK_THAT(batch({0}, {.crop = -1}), Contains("crop is -1"));
   CHECK_THAT(batch({0}, {.padding = -1, .random_crop = true}), Contains("padding is -1"));
-  CHECK_THAT(batch({0}, {.padding = 4}), Contains("padding is 4") && Contains("random crop"));
   CHECK_THAT(batch({0}, {.crop = 41, .padding = 4, .random_crop = true}),
              Contains("crop is 41") && Contains("32 x 32 with 4 pixels"));
   CHECK_THAT(batch({0}, {.noise = -1}), Contains("noise is -1"));
@@ -307,4 +307,81 @@ TEST_CASE("batches refuse what cannot be") {
   CHECK(good.at(0).x.dim(0) == 20);
   CHECK_THAT(message_of([&] { good.at(1); }, usage), Contains("batch 1"));
   CHECK_THROWS_AS(good.at(-1), Error);
+}
+
+TEST_CASE("evaluation takes the centre crop of the padded image that training draws crops of") {
+  const data::Dataset set = data::synthetic(data::Split::train, {.size = 6});
+  const std::vector<std::int64_t> all{0, 1, 2, 3, 4, 5};
+  // A crop larger than the image trains, so it must be evaluated too: on the image amid zeros.
+  data::Pipeline wide{.crop = 38, .padding = 4, .random_crop = true};
+  const Tensor x = data::make_batch(set, all, wide.deterministic(), 1, 3).x;
+  REQUIRE(x.shape() == Shape{6, 38, 38, 3});
+  const Tensor plain = data::make_batch(set, all, {}, 1, 0).x;
+  const std::vector<float> padded = x.values<float>(), stored = plain.values<float>();
+  for (std::int64_t i = 0, at = 0; i < 6; ++i)
+    for (std::int64_t row = -3; row < 35; ++row)
+      for (std::int64_t column = -3; column < 35; ++column)
+        for (std::int64_t c = 0; c < 3; ++c, ++at) {
+          const bool inside = row >= 0 && row < 32 && column >= 0 && column < 32;
+          const std::int64_t from = ((i * 32 + row) * 32 + column) * 3 + c;
+          REQUIRE(padded[std::size_t(at)] == (inside ? stored[std::size_t(from)] : 0));
+        }
+  // A crop inside the image is the same with and without zeros around it.
+  for (const bool whiten : {false, true}) {
+    const data::Pipeline with{.crop = 30, .padding = 4, .random_crop = true, .whiten = whiten};
+    const data::Pipeline without{.crop = 30, .whiten = whiten};
+    CHECK(data::make_batch(set, all, with.deterministic(), 1, 0).x.values<float>() ==
+          data::make_batch(set, all, without, 1, 0).x.values<float>());
+  }
+}
+
+TEST_CASE("a user's own arrays are batched as they are, with labels or targets") {
+  const std::int64_t n = 7;
+  std::vector<double> inputs, targets;
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (int j = 0; j < 6; ++j) inputs.push_back(double(10 * i + j));
+    for (int j = 0; j < 2; ++j) targets.push_back(double(100 * i + j));
+    labels.push_back(i % 3);
+  }
+  const Tensor x = Tensor::from(std::span<const double>(inputs), {n, 3, 2});
+  const Tensor y = Tensor::from(std::span<const double>(targets), {n, 2});
+  const Tensor l = Tensor::from(std::span<const std::int64_t>(labels), {n});
+  for (const DType type : {DType::float32, DType::float64}) {
+    const auto regression = data::Dataset::from(x.to(type), y.to(type));
+    const auto classes = data::Dataset::from(x.to(type), l);
+    CHECK(regression.classes == 0);
+    CHECK_FALSE(regression.has_classes());
+    CHECK(classes.classes == 3);
+    CHECK(classes.has_classes());
+    std::int64_t seen = 0;
+    for (const auto& [bx, by, index] : data::batches(regression, {.size = 3, .seed = 5})) {
+      REQUIRE(bx.dtype() == type);
+      REQUIRE(bx.shape() == Shape{index.numel(), 3, 2});
+      REQUIRE(by.shape() == Shape{index.numel(), 2});
+      const auto places = index.values<std::int64_t>();
+      const auto values = bx.values<double>(), wanted = by.values<double>();
+      for (std::size_t i = 0; i < places.size(); ++i, ++seen) {
+        REQUIRE(values[6 * i + 5] == double(10 * places[i] + 5));
+        REQUIRE(wanted[2 * i + 1] == double(100 * places[i] + 1));
+      }
+    }
+    CHECK(seen == n);
+    const auto part = data::subset(classes, {6, 2});
+    const data::Batch batch = data::make_batch(part, std::vector<std::int64_t>{1, 0}, {}, 0, 0);
+    CHECK(batch.y.values<std::int32_t>() == std::vector<std::int32_t>{2, 0});
+    CHECK(batch.x.values<double>().front() == 20);
+  }
+  const auto plain = data::Dataset::from(x, y);
+  const auto usage = ErrorKind::usage;
+  const auto refused = [&](const std::function<void()>& f) { return message_of(f, usage); };
+  CHECK_THAT(refused([&] { data::batches(plain, {.input = {.flip = true}}); }),
+             Contains("pipeline is for images"));
+  CHECK_THAT(refused([&] { data::randomize_labels(plain, {}); }), Contains("expected classes"));
+  CHECK_THAT(refused([&] { data::shuffle_pixels(plain, 1); }), Contains("expected images"));
+  CHECK_THAT(refused([&] { data::Dataset::from(x, l, 2); }), Contains("label 2"));
+  CHECK_THAT(refused([&] { data::Dataset::from(x, y, 2); }), Contains("targets have none"));
+  CHECK_THAT(refused([&] { data::Dataset::from(x, y.slice_items(0, 3)); }), Contains("labels are"));
+  CHECK_THAT(refused([&] { data::Dataset::from(l, y); }), Contains("images are"));
+  CHECK_THAT(refused([&] { data::Dataset::from(x, l - 1, 3); }), Contains("label -1"));
 }

@@ -348,13 +348,18 @@ TEST_CASE("cropped, flipped and whitened bytes are the same bits on the CPU and 
   REQUIRE(run(g, x, first(6)) == cpu);
 }
 
-TEST_CASE("gather_labels looks up the epoch's order") {
+TEMPLATE_TEST_CASE("gather_items looks up the epoch's order", "", std::int32_t, float, double) {
+  using T = TestType;
   on_devices([](auto& on) {
-    auto* const y = on.template make<std::int32_t>(3);
-    gather_labels(on.context, on.put_value(BatchPosition{1, 9}), 3,
-                  on.put(std::vector<std::int64_t>{9, 2, 0, 1, 9}),
-                  on.put(std::vector<std::int32_t>{5, 6, 7}), y);
-    CHECK(on.result(y) == std::vector<std::int32_t>{7, 5, 6});
+    const auto* const position = on.put_value(BatchPosition{1, 9});
+    const auto* const order = on.put(std::vector<std::int64_t>{9, 2, 0, 1, 9});
+    auto* const y = on.template make<T>(3);
+    gather_items(on.context, position, 3, 1, order, on.put(std::vector<T>{5, 6, 7}), y);
+    CHECK(on.result(y) == std::vector<T>{7, 5, 6});
+    auto* const wide = on.template make<T>(6);
+    gather_items(on.context, position, 3, 2, order, on.put(std::vector<T>{5, 6, 7, 8, 9, 10}),
+                 wide);
+    CHECK(on.result(wide) == std::vector<T>{9, 10, 5, 6, 7, 8});
   });
 }
 
