@@ -3,6 +3,7 @@
 #pragma once
 
 #include <shatter/core/autograd.h>
+#include <shatter/core/captured_work.h>
 #include <shatter/core/gradcheck.h>
 #include <shatter/core/hessian.h>
 #include <shatter/core/indexing.h>
@@ -11,7 +12,6 @@
 #include <shatter/core/npy.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
-#include <shatter/core/recorded.h>
 #include <shatter/core/safetensors.h>
 #include <shatter/core/tensor.h>
 #include <shatter/data/batches.h>

@@ -23,7 +23,7 @@
 #include <shatter/experiments/report/profile_table.h>
 #include <shatter/experiments/report/text_table.h>
 #include <shatter/experiments/runs/version.h>
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 #include <shatter/kernels/profile.h>
 
 #include "benchmarks/measure.h"
@@ -57,6 +57,7 @@ data::Dataset random_images(std::int64_t count) {
   }
   dataset.images = Tensor::from(pixels, {count, 32, 32, 3});
   dataset.labels = Tensor::from(labels, {count});
+  dataset.classes = 10;
   return dataset;
 }
 
@@ -120,8 +121,8 @@ std::unique_ptr<experiments::Trainer> make_trainer(const std::string& name, cons
   experiments::TrainingTask task{.model = experiments::make_model(name),
                                  .decayed = {},
                                  .data = {images, random_images(1)},
-                                 .probes = {}};
-  return std::make_unique<experiments::Trainer>(
+                                 .metrics = {}};
+  return std::make_unique<experiments::CellTrainer>(
       config, std::move(task),
       experiments::TrainerOptions{.device = device, .capture = !options.eager});
 }

@@ -28,7 +28,7 @@ struct ProfileRow {
 };
 
 /// Counts from now on, or no longer; rows stay. The profile is the process's. While it is on,
-/// Recorded neither records nor replays; a kernel that is being recorded does not count.
+/// CapturedWork neither records nor replays; a kernel that is being recorded does not count.
 void enable_profile(bool on);
 /// Forgets all rows.
 void reset_profile();

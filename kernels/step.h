@@ -15,8 +15,8 @@ struct StepCounts {
   std::int64_t corrupted_correct = 0, corrupted_seen = 0;  ///< of the others
 };
 
-/// What moves on after a step.
-struct StepState {
+/// Where what moves on after a step lies.
+struct StepPointers {
   BatchPosition* position = nullptr;
   std::int64_t* step = nullptr;            ///< optimizer steps done
   double* learning_rate = nullptr;         ///< of the next step
@@ -39,12 +39,12 @@ void check_loss(CudaContext& context, const T* mean_loss, std::int32_t* stopped)
 /// losses[step % ring] = mean_loss[0], then step += 1, position->first += batch, and the learning
 /// rate becomes the next step's. T: float, double.
 template <class T>
-void finish_step(CpuContext& context, const StepState& state, std::int64_t batch,
+void finish_step(CpuContext& context, const StepPointers& state, std::int64_t batch,
                  std::int64_t classes, const T* logits, const std::int32_t* labels,
                  const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
                  StepCounts* counts, double* losses, std::int64_t ring);
 template <class T>
-void finish_step(CudaContext& context, const StepState& state, std::int64_t batch,
+void finish_step(CudaContext& context, const StepPointers& state, std::int64_t batch,
                  std::int64_t classes, const T* logits, const std::int32_t* labels,
                  const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
                  StepCounts* counts, double* losses, std::int64_t ring);

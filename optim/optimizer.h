@@ -3,6 +3,9 @@
 // changes gradients.
 #pragma once
 
+#include <functional>
+#include <memory>
+
 #include <shatter/kernels/optimizer_rules.h>
 #include <shatter/layers/module.h>
 #include <shatter/optim/schedule.h>
@@ -39,6 +42,7 @@ class Optimizer {
   /// Also sets the count of updates in state(), where there is one.
   void set_steps(std::int64_t steps);
   double learning_rate() const { return schedule_(steps_); }
+  double learning_rate_at(std::int64_t step) const { return schedule_(step); }
 
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   /// Of all groups, in their order.
@@ -78,6 +82,7 @@ struct SgdOptions {
 /// + momentum * v)). The buffer is "momentum"; there is none without momentum.
 class Sgd : public Optimizer {
  public:
+  using Options = SgdOptions;
   /// Also throws for Nesterov without momentum.
   Sgd(std::vector<ParameterGroup> groups, SgdOptions options);
   Sgd(std::vector<NamedTensor> parameters, SgdOptions options)
@@ -99,6 +104,7 @@ struct RmsPropOptions {
 /// momentum, "momentum".
 class RmsProp : public Optimizer {
  public:
+  using Options = RmsPropOptions;
   RmsProp(std::vector<ParameterGroup> groups, RmsPropOptions options);
   RmsProp(std::vector<NamedTensor> parameters, RmsPropOptions options)
       : RmsProp(std::vector<ParameterGroup>{{std::move(parameters)}}, std::move(options)) {}
@@ -119,6 +125,7 @@ struct AdamOptions {
 /// buffers are "mean" and "mean_square".
 class Adam : public Optimizer {
  public:
+  using Options = AdamOptions;
   Adam(std::vector<ParameterGroup> groups, AdamOptions options)
       : Adam("Adam", std::move(groups), std::move(options), false) {}
   Adam(std::vector<NamedTensor> parameters, AdamOptions options)
@@ -165,5 +172,20 @@ class ParameterAverage {
 
 /// Splits a model's parameters: weights (rank 2 or more) with the decay, the rest without.
 std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay);
+
+/// Makes the optimizer of a model, for whoever moves the model to a device first.
+using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(ModelRef)>;
+
+/// make<AdamW>({.schedule = constant(1e-3)}, 0.05): of the model's trainable parameters, with the
+/// weight decay on those of rank 2 or more.
+template <class Rule>
+MakeOptimizer make(typename Rule::Options options, double weight_decay = 0) {
+  return [options, weight_decay](ModelRef model) {
+    std::vector<ParameterGroup> groups{{.weight_decay = weight_decay}, {}};
+    for (const NamedTensor& named : trainable_parameters(model))
+      groups[named.tensor.rank() >= 2 ? 0 : 1].parameters.push_back(named);
+    return std::make_unique<Rule>(std::move(groups), options);
+  };
+}
 
 }  // namespace shatter::optim

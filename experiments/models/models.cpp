@@ -109,6 +109,41 @@ Sequential mlp(int layers, std::int64_t units, std::int64_t classes, ImageSize i
   return model.add(layer_name(layers), Linear({.in = in, .out = classes}));
 }
 
+namespace {
+
+/// Convolution and batch norm, initialised as PyTorch does.
+Module conv_norm(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                 bool relu) {
+  BatchNorm2d::Options norm = BatchNorm2d::Options::pytorch(out);
+  norm.relu = relu;
+  return Sequential(Conv2d({.in = in,
+                            .out = out,
+                            .kernel = kernel,
+                            .stride = stride,
+                            .padding = kernel / 2,
+                            .bias = false}),
+                    BatchNorm2d(norm));
+}
+
+/// Two convolutions beside their input, which a 1 x 1 convolution fits to another shape.
+Module residual_block(std::int64_t in, std::int64_t out, std::int64_t stride) {
+  const Sequential body(conv_norm(in, out, 3, stride, true), conv_norm(out, out, 3, 1, false));
+  if (stride == 1 && in == out) return Sequential(Residual(body), relu);
+  return Sequential(Residual(body, conv_norm(in, out, 1, stride, false)), relu);
+}
+
+}  // namespace
+
+Sequential resnet18(std::int64_t classes, std::int64_t channels) {
+  Sequential model(conv_norm(channels, 64, 3, 1, true));
+  std::int64_t in = 64;
+  for (const std::int64_t out : {64, 128, 256, 512}) {
+    model.add(residual_block(in, out, out == 64 ? 1 : 2)).add(residual_block(out, out, 1));
+    in = out;
+  }
+  return model.add(GlobalAvgPool2d()).add(Linear(512, classes));
+}
+
 const std::vector<ModelRecipe>& recipes() {
   static const std::vector<ModelRecipe> all{{.name = "inception",
                                              .title = "Inception",

@@ -23,6 +23,10 @@ Sequential mlp(int layers, std::int64_t units, std::int64_t classes = 10, ImageS
 /// max-pool 2x2, then 500 units: 431,080 parameters at 10 classes and 28 x 28 x 1.
 Sequential lenet(std::int64_t classes = 10, ImageSize image = {28, 28, 1});
 
+/// ResNet-18 for 32 x 32 images (He et al., arXiv:1512.03385, with a 3 x 3 stem and no pooling
+/// behind it): 11,173,962 parameters at 10 classes. Not the paper's, and no recipe's.
+Sequential resnet18(std::int64_t classes = 10, std::int64_t channels = 3);
+
 /// A model with the training settings the paper gives it.
 struct ModelRecipe {
   std::string name;   ///< "inception", "inception-no-bn", "alexnet", "mlp-3x512", "mlp-1x512"

@@ -60,8 +60,10 @@ CellConfig quick_run(const CellConfig& full) {
 TrainingTask paper_task(const CellConfig& config, const data::TrainTest& data) {
   const std::int64_t classes = data.train.classes;
   const ImageSize image{config.crop, config.crop, data.train.images.dim(3)};
-  TrainingTask task{
-      .model = make_model(config.model, classes, image), .decayed = {}, .data = data, .probes = {}};
+  TrainingTask task{.model = make_model(config.model, classes, image),
+                    .decayed = {},
+                    .data = data,
+                    .metrics = {}};
   if (config.weight_decay > 0) task.decayed = decayed_parameters(config.model, task.model);
   return task;
 }

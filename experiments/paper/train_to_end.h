@@ -4,7 +4,7 @@
 #include <optional>
 
 #include <shatter/experiments/report/measurement.h>
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 
 namespace shatter::experiments {
 

@@ -151,7 +151,7 @@ MeasurementRow network_row(const ModelRecipe& recipe) {
     const TrainingTask task{.model = make_model(name, 2),
                             .decayed = {},
                             .data = {train, data::first(train, context.data.test.size())},
-                            .probes = {}};
+                            .metrics = {}};
     const auto result = train_to_end(training_cell(name, context), task, context);
     if (!result) return std::nullopt;
     const double complexity = 2 * result->train.accuracy() - 1;

@@ -9,7 +9,7 @@
 #include <shatter/experiments/report/program_info.h>
 #include <shatter/experiments/report/reading.h>
 #include <shatter/experiments/report/table.h>
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 
 namespace shatter::experiments {
 

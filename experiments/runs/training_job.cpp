@@ -53,7 +53,7 @@ class Session {
   RunFolder& folder_;
   json stored_plans_;
   ConvolutionPlans plans_;
-  Trainer trainer_;
+  CellTrainer trainer_;
   Stopwatch watch_;
   double seconds_before_ = 0, saved_at_ = 0;
   bool saved_ = false;  ///< the checkpoint holds this very state

@@ -5,7 +5,7 @@
 #include <string>
 
 #include <shatter/experiments/runs/job.h>
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 
 namespace shatter::experiments {
 

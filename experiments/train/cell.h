@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <shatter/data/randomize.h>
+#include <shatter/experiments/train/record.h>
 #include <nlohmann/json_fwd.hpp>
 
 namespace shatter::experiments {
@@ -20,15 +21,6 @@ struct DataConfig {
   std::int64_t held_out = 0;  ///< so many training images after those: evaluated, never trained on
 
   friend bool operator==(const DataConfig&, const DataConfig&) = default;
-};
-
-/// Stop once the training accuracy is 100 % and the epoch's mean loss below `loss`, for `epochs`
-/// epochs in a row; 0 epochs: never.
-struct StopRule {
-  double loss = 1e-3;
-  std::int64_t epochs = 5;
-
-  friend bool operator==(const StopRule&, const StopRule&) = default;
 };
 
 /// All of it is hashed. Threads, jobs, progress and folders are no part of it.

@@ -13,6 +13,7 @@ using nlohmann::json;
 namespace {
 
 json evaluation_json(const Evaluation& evaluation) {
+  if (!evaluation.has_accuracy) return {{"size", evaluation.size}, {"loss", evaluation.loss}};
   return {{"correct", evaluation.correct},
           {"size", evaluation.size},
           {"accuracy", evaluation.accuracy()},
@@ -20,9 +21,10 @@ json evaluation_json(const Evaluation& evaluation) {
 }
 
 Evaluation evaluation(const json& source) {
-  return {source.at("correct").get<std::int64_t>(), source.at("size").get<std::int64_t>(),
-          source.at("loss").is_null() ? std::numeric_limits<double>::quiet_NaN()
-                                      : source.at("loss").get<double>()};
+  return {.correct = source.at("correct").get<std::int64_t>(),
+          .size = source.at("size").get<std::int64_t>(),
+          .loss = source.at("loss").is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                              : source.at("loss").get<double>()};
 }
 
 }  // namespace
@@ -38,7 +40,7 @@ json to_json(const EpochRecord& record) {
   if (record.train) line["train"] = evaluation_json(*record.train);
   if (record.test) line["test"] = evaluation_json(*record.test);
   if (record.held_out) line["held_out"] = evaluation_json(*record.held_out);
-  for (const auto& [name, value] : record.probes) line["probes"][name] = value;
+  for (const auto& [name, value] : record.metrics) line["probes"][name] = value;
   return line;
 }
 

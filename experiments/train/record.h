@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,11 +12,23 @@
 
 namespace shatter::experiments {
 
+/// Stop once the training accuracy is 100 % (where labels are classes) and the epoch's mean loss
+/// below `loss`, for `epochs` epochs in a row; 0 epochs: never.
+struct StopRule {
+  double loss = 1e-3;
+  std::int64_t epochs = 5;
+
+  friend bool operator==(const StopRule&, const StopRule&) = default;
+};
+
 /// A pass over a data set in inference mode, centre crop.
 struct Evaluation {
   std::int64_t correct = 0, size = 0;
-  double loss = 0;  ///< mean cross-entropy
+  double loss = 0;           ///< mean
+  bool has_accuracy = true;  ///< false where labels are no classes
+  /// In [0, 1]; NaN where there is none.
   double accuracy() const {
+    if (!has_accuracy) return std::numeric_limits<double>::quiet_NaN();
     return size ? static_cast<double>(correct) / static_cast<double>(size) : 0;
   }
 };
@@ -25,11 +38,11 @@ struct EpochRecord {
   std::int64_t step = 0;   ///< steps done at its end
   double learning_rate = 0;
   double loss = 0;      ///< mean over the epoch's images of the minibatch losses, as trained
-  double accuracy = 0;  ///< of the same minibatches: the online training accuracy
+  double accuracy = 0;  ///< of the same minibatches: the online training accuracy, or NaN
   /// Online, of the images whose label is true or not; empty where no label was changed.
   std::optional<double> clean_accuracy = {}, corrupted_accuracy = {};
   std::optional<Evaluation> train = {}, test = {}, held_out = {};
-  std::vector<std::pair<std::string, double>> probes = {};
+  std::vector<std::pair<std::string, double>> metrics = {};  ///< further numbers, by name
 };
 
 struct RunResult {

@@ -1,39 +1,27 @@
 // The training loop, its evaluations and its state.
-#include <shatter/core/text.h>
 #include <shatter/experiments/train/trainer.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <set>
 
 #include <shatter/core/autograd.h>
-#include <shatter/core/dispatch.h>
+#include <shatter/core/indexing.h>
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
+#include <shatter/core/text.h>
 
 namespace shatter::experiments {
 namespace {
 
 constexpr std::int64_t evaluation_batch = 256;
-/// Steps in one recording, so that short steps are not bound by the time it takes to replay one.
+/// Steps in one capture, so that short steps are not bound by the time it takes to replay one.
 constexpr std::int64_t steps_at_once = 16;
-/// The most steps given to the device before it is waited for.
-constexpr std::int64_t most_steps = 512;
-/// The running accuracy from which on the training set is evaluated after an epoch.
-constexpr double worth_evaluating = 0.8;
-
-std::vector<optim::ParameterGroup> groups(Module model, std::vector<NamedTensor> decayed,
-                                          double weight_decay) {
-  std::vector<NamedTensor> rest;
-  for (NamedTensor& parameter : named_parameters(model)) {
-    const bool listed = std::any_of(decayed.begin(), decayed.end(),
-                                    [&](const NamedTensor& d) { return d.name == parameter.name; });
-    if (!listed) rest.push_back(std::move(parameter));
-  }
-  return {{std::move(decayed), weight_decay}, {std::move(rest), 0}};
-}
+constexpr const char* identity_key = "training";  // of a checkpoint's metadata
 
 /// Whether each label is what it was before the corruption; empty without one.
 std::vector<std::uint8_t> true_labels(const data::Dataset& dataset) {
@@ -45,114 +33,45 @@ std::vector<std::uint8_t> true_labels(const data::Dataset& dataset) {
   return same;
 }
 
-optim::Schedule schedule_of(const CellConfig& config) {
-  const std::int64_t epoch = config.steps_per_epoch(), rising = config.warm_up * epoch;
-  const std::int64_t steps = config.epochs * epoch - rising;
-  const auto after = [&] {
-    const double rate = config.learning_rate;
-    if (config.schedule == "step") return optim::step(rate, 0.1, {steps / 2, steps * 3 / 4});
-    if (config.schedule == "cosine") return optim::cosine(rate, steps);
-    return optim::exponential(rate, config.learning_rate_decay, epoch);
-  };
-  return rising > 0 ? optim::warm_up(rising, after()) : after();
+void check_training(const Training& training, const data::TrainTest& data,
+                    const data::Dataset& held_out) {
+  check(training.batch > 0 && training.epochs > 0 && training.evaluate_every > 0 &&
+            data.train.size() > 0,
+        "Trainer: batch ", training.batch, ", ", training.epochs, " epochs, evaluated every ",
+        training.evaluate_every, ", ", data.train.size(), " images; all must be positive");
+  check(static_cast<bool>(training.optimizer) && static_cast<bool>(training.loss),
+        "Trainer: an optimizer and a loss must be given");
+  check(std::isfinite(training.clip_norm) && training.clip_norm >= 0, "Trainer: clip_norm is ",
+        training.clip_norm, ", expected a norm, or 0 for none");
+  data::check_dataset("Trainer", data.train);
+  data::check_labels("Trainer", data.train);
+  for (const data::Dataset* other : {&data.test, &held_out}) {
+    if (other->size() == 0) continue;
+    data::check_dataset("Trainer", *other);
+    data::check_labels("Trainer", *other);
+    check(other->labels.dtype() == data.train.labels.dtype(), "Trainer: ", other->name,
+          " has labels ", other->labels.str(), ", the training set ", data.train.labels.str());
+  }
+  const std::set<std::string> known = precisions(training.device);
+  check(known.contains(name_of(training.precision)), "Trainer: precision ",
+        name_of(training.precision), " on ", training.device.name(), "; it has ", joined(known));
 }
 
-std::unique_ptr<optim::Optimizer> make_optimizer(const CellConfig& config,
-                                                 std::vector<optim::ParameterGroup> groups,
-                                                 const optim::Schedule& schedule) {
-  using namespace optim;
-  if (config.optimizer == "rmsprop")
-    return std::make_unique<RmsProp>(
-        std::move(groups), RmsPropOptions{.schedule = schedule, .momentum = config.momentum});
-  if (config.optimizer == "adam")
-    return std::make_unique<Adam>(std::move(groups), AdamOptions{.schedule = schedule});
-  if (config.optimizer == "adamw")
-    return std::make_unique<AdamW>(std::move(groups), AdamOptions{.schedule = schedule});
-  return std::make_unique<Sgd>(std::move(groups),
-                               SgdOptions{.schedule = schedule, .momentum = config.momentum});
+/// Checked, and the model on its device with its first values.
+Training prepared(Training training, const data::TrainTest& data, const data::Dataset& held_out) {
+  check_training(training, data, held_out);
+  if (training.initialize)
+    initialize(training.model, {.seed = derive_seed(training.seed, "initialize")});
+  to(training.model, training.device);
+  return training;
 }
 
 /// The learning rate of every step of the run.
-std::vector<double> all_rates(const CellConfig& config, const optim::Schedule& schedule) {
-  std::vector<double> rates(std::size_t(config.epochs * config.steps_per_epoch()));
-  for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = schedule(std::int64_t(i));
+std::vector<double> all_rates(const optim::Optimizer& optimizer, std::int64_t steps) {
+  std::vector<double> rates(static_cast<std::size_t>(steps));
+  for (std::size_t i = 0; i < rates.size(); ++i)
+    rates[i] = optimizer.learning_rate_at(std::int64_t(i));
   return rates;
-}
-
-void check_named(const char* what, const std::string& name, const std::vector<std::string>& known) {
-  check(std::find(known.begin(), known.end(), name) != known.end(), "Trainer: ", what, " ", name,
-        "; it knows ", joined({known.begin(), known.end()}));
-}
-
-const CellConfig& checked(const CellConfig& config, const TrainingTask& task) {
-  check(task.data.train.size() == config.dataset.train_size &&
-            task.data.test.size() == config.dataset.test_size &&
-            task.held_out.size() == config.dataset.held_out,
-        "Trainer: ", task.data.train.size(), " training, ", task.data.test.size(), " test and ",
-        task.held_out.size(), " held-out images, the configuration says ",
-        config.dataset.train_size, ", ", config.dataset.test_size, " and ",
-        config.dataset.held_out);
-  check(config.batch > 0 && config.epochs > 0 && config.evaluate_every > 0 &&
-            config.dataset.train_size > 0,
-        "Trainer: batch ", config.batch, ", ", config.epochs, " epochs, evaluated every ",
-        config.evaluate_every, ", ", config.dataset.train_size, " images; all must be positive");
-  check(std::isfinite(config.learning_rate) && config.learning_rate > 0 &&
-            std::isfinite(config.learning_rate_decay) && config.learning_rate_decay > 0 &&
-            config.momentum >= 0 && config.momentum < 1 && config.weight_decay >= 0,
-        "Trainer: learning rate ", config.learning_rate, ", its decay ", config.learning_rate_decay,
-        ", momentum ", config.momentum, ", weight decay ", config.weight_decay,
-        "; expected positive rates, momentum in [0, 1), a weight decay of at least 0");
-  check_named("optimizer", config.optimizer, optimizers());
-  check_named("schedule", config.schedule, schedules());
-  check(config.momentum == 0 || has_momentum(config.optimizer), "Trainer: ", config.optimizer,
-        " has no momentum, here ", config.momentum, "; set it to 0");
-  check(config.learning_rate_decay == 1 || config.schedule == "exponential", "Trainer: a ",
-        config.schedule, " schedule has no learning-rate decay, here ", config.learning_rate_decay,
-        "; set it to 1");
-  check(config.warm_up >= 0 && config.warm_up < config.epochs, "Trainer: ", config.warm_up,
-        " epochs of warm-up in ", config.epochs);
-  return config;
-}
-
-void check_precision(Device device, const std::string& precision) {
-  const std::set<std::string> known = precisions(device);
-  check(known.contains(precision), "Trainer: precision ", precision, " on ", device.name(),
-        "; it has ", joined(known));
-}
-
-/// Lets the kernels of this thread's context do what the precision allows while it lives.
-class Allowed {
- public:
-  Allowed(Device device, const std::string& precision)
-      : device_(device), before_(set(precision == "fp32-winograd", precision != "fp32")) {}
-  ~Allowed() { set(before_, before_); }
-  Allowed(const Allowed&) = delete;
-  Allowed& operator=(const Allowed&) = delete;
-
- private:
-  /// Of the two that of the device; what it was before.
-  bool set(bool winograd, bool tf32) const {
-    return on(device_, [&](auto& context) {
-      if constexpr (std::is_same_v<decltype(context), CpuContext&>) {
-        const bool before = context.winograd();
-        context.set_winograd(winograd);
-        return before;
-      } else {
-        const bool before = context.tf32();
-        context.set_tf32(tf32);
-        return before;
-      }
-    });
-  }
-
-  Device device_;
-  bool before_;
-};
-
-/// In float32, whatever the precision of the model's activations.
-Tensor logits_of(Module& model, const Tensor& x, const std::string& precision) {
-  if (precision != "bf16") return model(x);
-  return model(x.to(DType::bfloat16)).to(DType::float32);
 }
 
 data::Dataset packed(data::Dataset dataset) {
@@ -191,170 +110,262 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
 
 }  // namespace
 
-std::set<std::string> precisions(Device device) {
-  if (device.is_cpu()) return {"fp32", "fp32-winograd", "bf16"};
-  return {"fp32", "tf32", "bf16"};
+Metric test_metric(std::string name,
+                   std::function<double(const Tensor& outputs, const Tensor& targets)> of) {
+  return {std::move(name), [of = std::move(of)](Trainer& trainer) {
+            const data::Dataset& test = trainer.data().test;
+            return of(trainer.outputs(test), test.labels);
+          }};
 }
 
-Trainer::Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options)
-    : config_(checked(config, task)),
-      seeds_(seeds_of(config)),
-      model_((initialize(task.model, {.seed = seeds_of(config).initialize}),
-              to(task.model, options.device), task.model)),
-      data_{packed(task.data.train.to(options.device)), packed(task.data.test.to(options.device))},
-      held_out_(packed(task.held_out.to(options.device))),
-      probes_(task.probes),
-      input_{.crop = config.crop,
-             .random_crop = config.random_crop,
-             .flip = config.flip,
-             .rotation = config.rotation,
-             .whiten = config.whiten},
-      schedule_(schedule_of(config)),
-      optimizer_(
-          make_optimizer(config, groups(model_, task.decayed, config.weight_decay), schedule_)),
-      record_(options.device, data_.train.size(), all_rates(config, schedule_),
-              true_labels(task.data.train), most_steps),
-      step_(
-          options.device, [this] { give_step(config_.batch); }, options.capture),
-      steps_(
-          options.device,
+Trainer::Trainer(Training training, data::TrainTest data, data::Dataset held_out)
+    : training_(prepared(std::move(training), data, held_out)),
+      shuffle_seed_(derive_seed(training_.seed, "shuffle")),
+      augment_seed_(derive_seed(training_.seed, "augment")),
+      data_{packed(data.train.to(training_.device)), packed(data.test.to(training_.device))},
+      held_out_(packed(held_out.to(training_.device))),
+      optimizer_(training_.optimizer(training_.model)),
+      state_(training_.device, data_.train.size(),
+             all_rates(*optimizer_, training_.epochs * steps_per_epoch()), true_labels(data.train)),
+      one_batch_(
+          training_.device, [this] { give_step(training_.batch); }, training_.capture),
+      sixteen_batches_(
+          training_.device,
           [this] {
-            for (std::int64_t i = 0; i < steps_at_once; ++i) give_step(config_.batch);
+            for (std::int64_t i = 0; i < steps_at_once; ++i) give_step(training_.batch);
           },
-          options.capture),
-      last_step_(
-          options.device, [this] { give_step((data_.train.size() - 1) % config_.batch + 1); },
-          options.capture),
-      evaluate_train_(model_, data_.train, input_.deterministic(), config_.precision, options),
-      evaluate_test_(model_, data_.test, input_.deterministic(), config_.precision, options) {
-  check_precision(options.device, config.precision);
-  if (held_out_.size() > 0) {
-    evaluate_held_out_.emplace(model_, held_out_, input_.deterministic(), config_.precision,
-                               options);
-  }
-  set_step(model_, record_.step());
-  optimizer_->rate().fill(schedule_(0));
+          training_.capture),
+      last_batch_(
+          training_.device, [this] { give_step((data_.train.size() - 1) % training_.batch + 1); },
+          training_.capture),
+      evaluate_train_(*this, data_.train),
+      evaluate_test_(*this, data_.test) {
+  if (held_out_.size() > 0) evaluate_held_out_.emplace(*this, held_out_);
+  set_step(training_.model, state_.step());
+  optimizer_->rate().fill(optimizer_->learning_rate_at(0));
   begin_epoch();
 }
 
+void Trainer::on_step(std::function<void(Trainer&, std::int64_t, double)> callback) {
+  on_step_ = std::move(callback);
+}
+
+void Trainer::on_epoch(std::function<void(Trainer&, const EpochRecord&)> callback) {
+  on_epoch_ = std::move(callback);
+}
+
+void Trainer::checkpoint(const std::filesystem::path& path, double seconds) {
+  checkpoint_ = path;
+  checkpoint_seconds_ = seconds;
+}
+
+std::string Trainer::identity() const {
+  const data::Pipeline& in = training_.input;
+  return text(training_.epochs, " epochs, batch ", training_.batch, ", seed ", training_.seed, ", ",
+              name_of(training_.precision), ", ", data_.train.name, " ", data_.train.images.str(),
+              ", crop ", in.crop, " padding ", in.padding, in.random_crop ? " random" : "",
+              in.flip ? " flip" : "", in.whiten ? " whiten" : "", ", rotation ", in.rotation,
+              ", clip ", training_.clip_norm, ", stop ", training_.stop.loss, " ",
+              training_.stop.epochs, ", first rate ", exact(optimizer_->learning_rate_at(0)),
+              ", last ", exact(optimizer_->learning_rate_at(training_.epochs * steps_per_epoch())));
+}
+
+void Trainer::save() {
+  NamedTensors content = state();
+  content.metadata[identity_key] = identity();
+  save_safetensors(checkpoint_.string(), content);
+}
+
+void Trainer::load() {
+  const std::string where = checkpoint_.string();
+  const NamedTensors saved = load_safetensors(where);
+  const auto found = saved.metadata.find(identity_key);
+  const std::string other = found == saved.metadata.end() ? "it does not say which" : found->second;
+  if (other != identity())
+    fail(ErrorKind::data, where, " is of another training: ", other, "\nhere: ", identity());
+  restore(saved, where);
+}
+
+std::optional<RunResult> Trainer::run(const Cancelled& cancelled) {
+  const bool saves = !checkpoint_.empty();
+  if (saves && std::filesystem::exists(checkpoint_)) load();
+  stop_asked_ = false;
+  const Cancelled leaves = [&] { return stop_asked_ || (cancelled && cancelled()); };
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point saved_at = Clock::now();
+  while (!finished() && !leaves()) {
+    std::int64_t number = steps();
+    const std::int64_t count = training_.device.is_cuda() ? 64 : 1;
+    for (const double loss : epoch_ended() ? std::vector<double>() : advance(count)) {
+      if (!std::isfinite(loss))
+        fail(ErrorKind::diverged, "the loss at step ", steps(), " is not finite");
+      if (on_step_) on_step_(*this, ++number, loss);
+    }
+    if (epoch_ended()) {
+      const std::optional<EpochRecord> record = finish_epoch(leaves);
+      if (record && on_epoch_) on_epoch_(*this, *record);
+    }
+    const std::chrono::duration<double> since = Clock::now() - saved_at;
+    if (saves && since.count() >= checkpoint_seconds_) {
+      save();
+      saved_at = Clock::now();
+    }
+  }
+  if (saves) save();
+  return finished() ? result(leaves) : std::nullopt;
+}
+
+Tensor Trainer::outputs(const data::Dataset& dataset) {
+  const NoGrad no_grad;
+  const PrecisionGuard precision(training_.device, training_.precision);
+  set_training(training_.model, false);
+  std::vector<Tensor> parts;
+  for (const data::Batch& batch : data::batches(
+           dataset.to(training_.device),
+           {.size = evaluation_batch, .shuffle = false, .input = training_.input.deterministic()}))
+    parts.push_back(outputs_of(batch.x));
+  return concat(parts, 0);
+}
+
 void Trainer::begin_epoch() {
-  batch_ = 0;
+  batches_done_ = 0;
   counts_ = {};
   if (finished()) return;
-  if (drawn_epoch_ != epoch_) draw_order(epoch_);
-  record_.set_order(drawn_order_);
-  record_.set(epoch_, 0, epoch_ * config_.steps_per_epoch(), counts_);
+  if (drawn_epoch_ != epochs_done_) draw_order(epochs_done_);
+  state_.set_order(drawn_order_);
+  state_.set(epochs_done_, 0, epochs_done_ * steps_per_epoch(), counts_);
 }
 
 void Trainer::draw_order(std::int64_t epoch) {
   drawn_order_ = random_permutation(
-      {seeds_.shuffle, Stream::shuffle, static_cast<std::uint32_t>(epoch)}, data_.train.size());
+      {shuffle_seed_, Stream::shuffle, static_cast<std::uint32_t>(epoch)}, data_.train.size());
   drawn_epoch_ = epoch;
 }
 
 void Trainer::draw_next_order() {
-  if (drawn_epoch_ <= epoch_ && epoch_ + 1 < config_.epochs) draw_order(epoch_ + 1);
+  if (drawn_epoch_ <= epochs_done_ && epochs_done_ + 1 < training_.epochs)
+    draw_order(epochs_done_ + 1);
+}
+
+Tensor Trainer::outputs_of(const Tensor& x) {
+  if (training_.precision != Precision::bfloat16) return training_.model(x);
+  return training_.model(x.to(DType::bfloat16)).to(DType::float32);
+}
+
+Tensor Trainer::loss_of(const Tensor& outputs, const Tensor& targets) const {
+  check(!has_accuracy() || (outputs.rank() == 2 && outputs.dim(0) == targets.dim(0)),
+        "Trainer: the model's outputs are ", outputs.str(), ", expected a score for each of ",
+        data_.train.classes, " classes; without them set Training::accuracy = false");
+  const Tensor loss = training_.loss(outputs, targets);
+  check(loss.numel() == 1 && (loss.dtype() == DType::float32 || loss.dtype() == DType::float64),
+        "Trainer: the loss is ", loss.str(), ", expected one float32 or float64 number");
+  return loss;
 }
 
 void Trainer::give_step(std::int64_t size) {
-  const Allowed allowed(data_.train.images.device(), config_.precision);
-  const data::Batch batch = data::empty_batch(data_.train, input_, size);
-  data::fill_batch(data_.train, record_.order(), record_.position(), input_, seeds_.augment,
+  const PrecisionGuard precision(training_.device, training_.precision);
+  Module& model = training_.model;
+  const data::Batch batch = data::empty_batch(data_.train, training_.input, size);
+  data::fill_batch(data_.train, state_.order(), state_.position(), training_.input, augment_seed_,
                    batch.x, batch.y);
-  set_training(model_, true);
-  const Tensor logits = logits_of(model_, batch.x, config_.precision);
-  const Tensor loss = cross_entropy(logits, batch.y);
-  record_.check_loss(loss);
-  zero_grad(model_);
+  set_training(model, true);
+  const Tensor outputs = outputs_of(batch.x);
+  const Tensor loss = loss_of(outputs, batch.y);
+  state_.check_loss(loss);
+  zero_grad(model);
   backward(loss);
-  optimizer_->update(record_.stopped());
-  record_.finish_step(logits, batch.y, loss, optimizer_->rate());
+  if (training_.clip_norm > 0)
+    optim::clip_gradient_norm(optimizer_->parameters(), training_.clip_norm);
+  optimizer_->update(state_.stopped());
+  state_.finish_step(outputs, batch.y, loss, optimizer_->rate(), has_accuracy());
 }
 
 std::vector<double> Trainer::advance(std::int64_t count) {
   check(!epoch_ended() && !finished() && count >= 1,
         "Trainer::advance: the epoch or the run has ended, or no step was asked for");
-  count = std::min({count, config_.steps_per_epoch() - batch_, most_steps});
+  count = std::min({count, steps_per_epoch() - batches_done_, StepState::ring});
   const std::int64_t first = steps();
-  const std::int64_t whole = data_.train.size() / config_.batch;  // full batches of an epoch
+  const std::int64_t whole = data_.train.size() / training_.batch;  // full batches of an epoch
   for (std::int64_t given = 0; given < count;) {
-    const std::int64_t full = std::min(count - given, whole - batch_ - given);
+    const std::int64_t full = std::min(count - given, whole - batches_done_ - given);
     if (full >= steps_at_once) {
-      steps_();
+      sixteen_batches_();
       given += steps_at_once;
     } else {
-      full > 0 ? step_() : last_step_();
+      full > 0 ? one_batch_() : last_batch_();
       ++given;
     }
   }
   draw_next_order();  // while a GPU works
-  const StepRecord::Reading reading = record_.read();
-  std::vector<double> losses = reading.losses_from(first);
+  const StepState::Values values = state_.read();
+  std::vector<double> losses = values.losses_from(first);
   if (!losses.empty()) {
     latest_.reset();
     last_loss_ = losses.back();
   }
-  counts_ = reading.counts;
-  batch_ += reading.step - first;
-  optimizer_->set_steps(reading.step);
-  if (reading.stopped) losses.push_back(std::numeric_limits<double>::quiet_NaN());
+  counts_ = values.counts;
+  batches_done_ += values.step - first;
+  optimizer_->set_steps(values.step);
+  if (values.stopped) losses.push_back(std::numeric_limits<double>::quiet_NaN());
   return losses;
 }
 
-Trainer::Evaluator::Evaluator(Module& model, const data::Dataset& dataset,
-                              const data::Pipeline& input, const std::string& precision,
-                              const TrainerOptions& options)
-    : model_(model),
+Trainer::Evaluator::Evaluator(Trainer& trainer, const data::Dataset& dataset)
+    : trainer_(trainer),
       dataset_(dataset),
-      input_(input),
-      precision_(precision),
-      record_(options.device, dataset.size(), {0.0}, {}, 1),
-      whole_(
-          options.device, [this] { batch(evaluation_batch); }, options.capture),
-      last_(
-          options.device, [this] { batch(dataset_.size() % evaluation_batch); }, options.capture) {
+      state_(trainer.training_.device, dataset.size(), {0.0}, {}),
+      full_batch_(
+          trainer.training_.device, [this] { batch(evaluation_batch); }, trainer.training_.capture),
+      last_batch_(
+          trainer.training_.device, [this] { batch(dataset_.size() % evaluation_batch); },
+          trainer.training_.capture) {
   std::vector<std::int64_t> order(std::size_t(dataset.size()));
   std::iota(order.begin(), order.end(), 0);
-  record_.set_order(order);
+  state_.set_order(order);
 }
 
 void Trainer::Evaluator::batch(std::int64_t size) {
-  const NoGrad guard;
-  const Allowed allowed(dataset_.images.device(), precision_);
-  set_training(model_, false);
-  const data::Batch batch = data::empty_batch(dataset_, input_, size);
-  data::fill_batch(dataset_, record_.order(), record_.position(), input_, 0, batch.x, batch.y);
-  const Tensor logits = logits_of(model_, batch.x, precision_);
-  record_.finish_step(logits, batch.y, cross_entropy(logits, batch.y),
-                      Tensor::zeros({1}, DType::float64, logits.device()));
+  const NoGrad no_grad;
+  const Training& training = trainer_.training_;
+  const PrecisionGuard precision(training.device, training.precision);
+  set_training(training.model, false);
+  const data::Pipeline input = training.input.deterministic();
+  const data::Batch batch = data::empty_batch(dataset_, input, size);
+  data::fill_batch(dataset_, state_.order(), state_.position(), input, 0, batch.x, batch.y);
+  const Tensor outputs = trainer_.outputs_of(batch.x);
+  state_.finish_step(outputs, batch.y, trainer_.loss_of(outputs, batch.y),
+                     Tensor::zeros({1}, DType::float64, training.device), trainer_.has_accuracy());
 }
 
 std::optional<Evaluation> Trainer::Evaluator::operator()(const Cancelled& cancelled) {
-  record_.set(0, 0, 0, {});
+  state_.set(0, 0, 0, {});
   for (std::int64_t i = 0; i < dataset_.size(); i += evaluation_batch) {
     if (cancelled && cancelled()) return std::nullopt;
-    i + evaluation_batch <= dataset_.size() ? whole_() : last_();
+    i + evaluation_batch <= dataset_.size() ? full_batch_() : last_batch_();
   }
-  const kernels::StepCounts counts = record_.read().counts;
-  Evaluation sum{.size = dataset_.size()};
-  sum.correct = counts.correct;
-  sum.loss = sum.size > 0 ? counts.loss / static_cast<double>(sum.size) : 0;
-  return sum;
+  const kernels::StepCounts counts = state_.read().counts;
+  const std::int64_t size = dataset_.size();
+  return Evaluation{.correct = counts.correct,
+                    .size = size,
+                    .loss = size > 0 ? counts.loss / static_cast<double>(size) : 0,
+                    .has_accuracy = trainer_.has_accuracy()};
 }
 
 std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
-  check(epoch_ended(), "Trainer::finish_epoch: batch ", batch_, " of ", config_.steps_per_epoch());
-  const bool last = epoch_ + 1 == config_.epochs;
+  check(epoch_ended(), "Trainer::finish_epoch: batch ", batches_done_, " of ", steps_per_epoch());
+  const bool last = epochs_done_ + 1 == training_.epochs;
   EpochRecord record{
-      .epoch = epoch_ + 1,
+      .epoch = epochs_done_ + 1,
       .step = steps(),
-      .learning_rate = schedule_(steps() - 1),
+      .learning_rate = optimizer_->learning_rate_at(steps() - 1),
       .loss = mean_loss(),
       .accuracy = online_accuracy(),
       .clean_accuracy = share(counts_.clean_correct, counts_.clean_seen),
       .corrupted_accuracy = share(counts_.corrupted_correct, counts_.corrupted_seen)};
-  const bool due = last || record.epoch % config_.evaluate_every == 0;
-  const bool fits_online = record.accuracy == 1 && record.loss < config_.stop.loss;
+  const auto satisfies = [&](double accuracy) {
+    return (!has_accuracy() || accuracy == 1) && record.loss < training_.stop.loss;
+  };
+  const bool due = last || record.epoch % training_.evaluate_every == 0;
   if (due) {
     record.test = evaluate_test_(cancelled);
     if (!record.test) return std::nullopt;
@@ -363,23 +374,23 @@ std::optional<EpochRecord> Trainer::finish_epoch(const Cancelled& cancelled) {
       if (!record.held_out) return std::nullopt;
     }
   }
-  if (last || fits_online || (due && record.accuracy >= worth_evaluating)) {
+  const bool worth = !has_accuracy() || record.accuracy >= worth_evaluating;
+  if (last || satisfies(record.accuracy) || (due && worth)) {
     record.train = evaluate_train_(cancelled);
     if (!record.train) return std::nullopt;
   }
   if (due) {
-    const NoGrad guard;
-    set_training(model_, false);
-    for (const Probe& probe : probes_) {
-      record.probes.emplace_back(probe.name, probe.measure(model_, data_));
+    for (const Metric& metric : training_.metrics) {
+      const NoGrad no_grad;
+      set_training(training_.model, false);
+      record.metrics.emplace_back(metric.name, metric.measure(*this));
     }
   }
   if (record.train && record.test) latest_ = {*record.train, *record.test};
-  const double accuracy = record.train ? record.train->accuracy() : record.accuracy;
-  const bool fits = accuracy == 1 && record.loss < config_.stop.loss;
-  fitted_ = fits ? fitted_ + 1 : 0;
-  stopped_ = config_.stop.epochs > 0 && fitted_ >= config_.stop.epochs;
-  ++epoch_;
+  const bool fits = satisfies(record.train ? record.train->accuracy() : record.accuracy);
+  fitted_epochs_ = fits ? fitted_epochs_ + 1 : 0;
+  stopped_ = training_.stop.epochs > 0 && fitted_epochs_ >= training_.stop.epochs;
+  ++epochs_done_;
   begin_epoch();
   return record;
 }
@@ -389,25 +400,31 @@ std::optional<RunResult> Trainer::result(const Cancelled& cancelled) {
   if (!train) return std::nullopt;
   const auto test = latest_ ? latest_->second : evaluate_test_(cancelled);
   if (!test) return std::nullopt;
-  return RunResult{.epochs = epoch_,
-                   .steps = steps(),
-                   .stopped_early = epoch_ < config_.epochs,
-                   .train = *train,
-                   .test = *test,
-                   .learning_rate = schedule_(steps() - 1),
-                   .last_loss = last_loss_};
+  return RunResult{
+      .epochs = epochs_done_,
+      .steps = steps(),
+      .stopped_early = epochs_done_ < training_.epochs,
+      .train = *train,
+      .test = *test,
+      .learning_rate = optimizer_->learning_rate_at(std::max<std::int64_t>(steps() - 1, 0)),
+      .last_loss = last_loss_};
 }
 
 RunResult Trainer::diverged() const {
   return {.diverged = true,
-          .epochs = epoch_,
+          .epochs = epochs_done_,
           .steps = steps(),
           .learning_rate = learning_rate(),
           .last_loss = last_loss_};
 }
 
+std::int64_t Trainer::steps_per_epoch() const {
+  return (data_.train.size() + training_.batch - 1) / training_.batch;
+}
+
 std::int64_t Trainer::images() const {
-  return epoch_ * data_.train.size() + std::min(batch_ * config_.batch, data_.train.size());
+  return epochs_done_ * data_.train.size() +
+         std::min(batches_done_ * training_.batch, data_.train.size());
 }
 
 double Trainer::mean_loss() const {
@@ -415,17 +432,18 @@ double Trainer::mean_loss() const {
 }
 
 double Trainer::online_accuracy() const {
+  if (!has_accuracy()) return std::numeric_limits<double>::quiet_NaN();
   return share(counts_.correct, counts_.seen).value_or(0);
 }
 
 NamedTensors Trainer::state() const {
   NamedTensors state;
-  for (const NamedTensor& entry : named_state(model_)) {
+  for (const NamedTensor& entry : named_state(training_.model)) {
     state.tensors["model." + entry.name] = entry.tensor.detach();
   }
   for (const NamedTensor& entry : optimizer_->state()) state.tensors[entry.name] = entry.tensor;
-  state.metadata = {{"epoch", exact(epoch_)},
-                    {"batch", exact(batch_)},
+  state.metadata = {{"epoch", exact(epochs_done_)},
+                    {"batch", exact(batches_done_)},
                     {"loss_sum", exact(counts_.loss)},
                     {"correct", exact(counts_.correct)},
                     {"seen", exact(counts_.seen)},
@@ -433,7 +451,7 @@ NamedTensors Trainer::state() const {
                     {"clean_seen", exact(counts_.clean_seen)},
                     {"corrupted_correct", exact(counts_.corrupted_correct)},
                     {"corrupted_seen", exact(counts_.corrupted_seen)},
-                    {"fitted_epochs", exact(fitted_)},
+                    {"fitted_epochs", exact(fitted_epochs_)},
                     {"stopped", exact(std::int64_t(stopped_))},
                     {"last_loss", exact(last_loss_)}};
   return state;
@@ -451,7 +469,7 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
                                    .corrupted_correct = whole("corrupted_correct"),
                                    .corrupted_seen = whole("corrupted_seen")};
   const std::int64_t fitted = whole("fitted_epochs"), stopped = whole("stopped");
-  if (epoch < 0 || epoch > config_.epochs || batch < 0 || batch > config_.steps_per_epoch()) {
+  if (epoch < 0 || epoch > training_.epochs || batch < 0 || batch > steps_per_epoch()) {
     fail(ErrorKind::data, where, ": epoch ", epoch, ", batch ", batch, " lies outside the run");
   }
   const NamedTensors own = state();
@@ -464,17 +482,17 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
     }
   }
   for (const auto& [name, tensor] : own.tensors) tensor.copy_from(saved.tensors.at(name));
-  epoch_ = epoch;
+  epochs_done_ = epoch;
   stopped_ = stopped != 0;
   begin_epoch();
-  batch_ = batch;
+  batches_done_ = batch;
   counts_ = counts;
-  fitted_ = fitted;
+  fitted_epochs_ = fitted;
   last_loss_ = last_loss;
   latest_.reset();
-  optimizer_->set_steps(epoch * config_.steps_per_epoch() + batch);
+  optimizer_->set_steps(epoch * steps_per_epoch() + batch);
   optimizer_->rate().fill(optimizer_->learning_rate());
-  record_.set(epoch, batch * config_.batch, steps(), counts_);
+  state_.set(epoch, batch * training_.batch, steps(), counts_);
 }
 
 }  // namespace shatter::experiments

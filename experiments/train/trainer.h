@@ -1,62 +1,94 @@
-// One training run as a sequence of steps that can be left after any of them and taken up again, to
-// the same bits. Knows nothing of files, signals or tables.
+// Training of any model on any data set as a sequence of steps that can be left after any of them
+// and taken up again, to the same bits. docs/training.md shows it at work.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
+#include <shatter/core/ops.h>
 #include <shatter/core/safetensors.h>
 #include <shatter/data/batches.h>
-#include <shatter/experiments/train/cell.h>
+#include <shatter/data/randomize.h>
+#include <shatter/experiments/train/precision.h>
 #include <shatter/experiments/train/record.h>
-#include <shatter/experiments/train/step_record.h>
+#include <shatter/experiments/train/step_state.h>
 #include <shatter/optim/optimizer.h>
 
 namespace shatter::experiments {
 
-/// A further number of each epoch, computed in inference mode from a function of the run's state.
-/// Its name belongs into CellConfig::probes.
-struct Probe {
-  std::string name;
-  std::function<double(const Module&, const data::TrainTest&)> measure;
-};
+class Trainer;
 
-/// What is trained: a model, which of its parameters CellConfig::weight_decay applies to, and data
-/// with the corruption already applied.
-struct TrainingTask {
+/// The mean loss of a batch, a float32 or float64 scalar, from the model's outputs and the batch's
+/// labels or targets.
+using Loss = std::function<Tensor(const Tensor& outputs, const Tensor& targets)>;
+
+/// A further number of each evaluated epoch. The model is in inference mode.
+struct Metric {
+  std::string name;
+  std::function<double(Trainer&)> measure;
+};
+/// What `of` says of the outputs and targets of the whole test set.
+Metric test_metric(std::string name,
+                   std::function<double(const Tensor& outputs, const Tensor& targets)> of);
+
+/// What is trained, and how.
+struct Training {
   Module model;
-  std::vector<NamedTensor> decayed;
-  data::TrainTest data;
-  std::vector<Probe> probes = {};
-  data::Dataset held_out = {};  ///< evaluated with the test set; may be empty
+  optim::MakeOptimizer optimizer;  ///< called once the model lies on the device
+  Loss loss = [](const Tensor& outputs, const Tensor& y) { return cross_entropy(outputs, y); };
+  data::Pipeline input = {};  ///< of training images; evaluations take its deterministic()
+  std::int64_t epochs = 1, batch = 128;
+  std::uint64_t seed = 1;  ///< of first values, order and crops, by derived seeds
+  bool initialize = true;  ///< false: the model keeps the values it has
+  Precision precision = Precision::float32;
+  /// Whether accuracies are counted where labels are classes: outputs must be [n, classes] then.
+  bool accuracy = true;
+  double clip_norm = 0;  ///< gradients are scaled down to this 2-norm; 0: never
+  StopRule stop = {.epochs = 0};
+  std::int64_t evaluate_every = 1;  ///< epochs between evaluations; the last is always evaluated
+  std::vector<Metric> metrics = {};
+  Device device = {};
+  bool capture = true;  ///< on a CUDA device, replay captured steps; the same bits either way
 };
 
 /// Asked between batches of an evaluation: true gives it up.
 using Cancelled = std::function<bool()>;
 
-/// What CellConfig::precision may be on a device. "fp32" computes in float32 throughout;
-/// "fp32-winograd" lets 3x3 convolutions take Winograd's filtering; "tf32" lets a GPU round the
-/// operands of products and convolutions to TF32; "bf16" keeps activations and their gradients in
-/// bfloat16, parameters, statistics and sums in float32.
-std::set<std::string> precisions(Device device);
-
-struct TrainerOptions {
-  Device device{};
-  bool capture = true;  ///< on a CUDA device, replay recorded steps; the same bits either way
-};
-
 class Trainer {
  public:
-  /// Draws the model's first values and moves model and data to `device`. Throws (usage) where
-  /// config and data disagree.
-  Trainer(const CellConfig& config, TrainingTask task, const TrainerOptions& options = {});
+  /// From this online accuracy on, the training set is evaluated after an evaluated epoch.
+  static constexpr double worth_evaluating = 0.8;
+
+  /// Draws the model's first values and moves model and data to the device. `held_out` may be
+  /// empty; else it is evaluated with the test set. Throws (usage) for what cannot be trained.
+  Trainer(Training training, data::TrainTest data, data::Dataset held_out = {});
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
+  virtual ~Trainer() = default;
+
+  /// Called after each step, with its number (1 is the first) and its loss. On a CUDA device steps
+  /// are told of in groups.
+  void on_step(std::function<void(Trainer&, std::int64_t step, double loss)> callback);
+  /// Called after each epoch.
+  void on_epoch(std::function<void(Trainer&, const EpochRecord&)> callback);
+  /// run() saves its state to `path` every so many seconds and at its end, and goes on from there
+  /// when called again with the same training. It throws (data) for the state of another one.
+  void checkpoint(const std::filesystem::path& path, double seconds = 60);
+  /// Trains to the end. Leaves before the next step, its state saved, when stop() was called or
+  /// `cancelled` says true, which is asked between steps and batches of an evaluation: empty then.
+  /// Throws (diverged) when a loss is not finite; the state stays that before its step.
+  std::optional<RunResult> run(const Cancelled& cancelled = {});
+  /// For callbacks: see run().
+  void stop() { stop_asked_ = true; }
+
+  /// The model's outputs for a data set on any device, in inference mode, float32 [n, ...] on the
+  /// trainer's device.
+  Tensor outputs(const data::Dataset& dataset);
 
   /// Up to `count` steps on the next minibatches, not beyond the epoch's end; returns their mean
   /// losses. The device is waited for once, at the end. A loss that is not finite is the last one
@@ -66,16 +98,16 @@ class Trainer {
   /// One step; returns its loss.
   double step() { return advance(1).front(); }
   /// All batches of the epoch are done: finish_epoch() is due.
-  bool epoch_ended() const { return batch_ == config_.steps_per_epoch(); }
-  /// Evaluates and begins the next epoch. The test accuracy is there every
-  /// CellConfig::evaluate_every epochs and at the last. The full training accuracy is there then
-  /// too, if the online accuracy is at least 95 % or the epoch the last (below, the online figure
-  /// says enough), and whenever the online figures satisfy the stop rule, which it must confirm.
-  /// Empty, with nothing changed, when cancelled.
+  bool epoch_ended() const { return batches_done_ == steps_per_epoch(); }
+  /// Evaluates and begins the next epoch. The test set is evaluated every Training::evaluate_every
+  /// epochs and at the last; so is the training set, if the online accuracy reaches
+  /// worth_evaluating or there is none, or the epoch is the last (below, the online figure says
+  /// enough), and whenever the online figures satisfy the stop rule, which it must confirm. Empty,
+  /// with nothing changed, when cancelled.
   std::optional<EpochRecord> finish_epoch(const Cancelled& cancelled = {});
   /// The last epoch is done, or the stop rule fulfilled.
-  bool finished() const { return stopped_ || epoch_ >= config_.epochs; }
-  /// Of a finished run; empty when cancelled.
+  bool finished() const { return stopped_ || epochs_done_ >= training_.epochs; }
+  /// Of the model as it is; empty when cancelled.
   std::optional<RunResult> result(const Cancelled& cancelled = {});
   /// Of a run whose next step has no finite loss.
   RunResult diverged() const;
@@ -86,32 +118,30 @@ class Trainer {
   /// Takes up a state; throws (data), changing nothing, if it is not one of this model's.
   void restore(const NamedTensors& state, const std::string& where);
 
-  std::int64_t epoch() const { return epoch_; }  ///< epochs finished
+  std::int64_t epoch() const { return epochs_done_; }
   std::int64_t steps() const { return optimizer_->steps(); }
+  std::int64_t steps_per_epoch() const;
   std::int64_t images() const;  ///< training images seen
   double learning_rate() const { return optimizer_->learning_rate(); }
   double mean_loss() const;        ///< of the epoch so far
-  double online_accuracy() const;  ///< of the epoch so far
-  Module& model() { return model_; }
-  const data::TrainTest& data() const { return data_; }  ///< corrupted, on the run's device
+  double online_accuracy() const;  ///< of the epoch so far; NaN where there is none
+  Module& model() { return training_.model; }
+  const data::TrainTest& data() const { return data_; }  ///< on the trainer's device
 
  private:
-  /// Evaluation of a data set, recorded like a training step.
+  /// Evaluation of a data set, captured like a training step.
   class Evaluator {
    public:
-    Evaluator(Module& model, const data::Dataset& dataset, const data::Pipeline& input,
-              const std::string& precision, const TrainerOptions& options);
+    Evaluator(Trainer& trainer, const data::Dataset& dataset);
     /// Empty when cancelled.
     std::optional<Evaluation> operator()(const Cancelled& cancelled);
 
    private:
     void batch(std::int64_t size);
-    Module& model_;
+    Trainer& trainer_;
     const data::Dataset& dataset_;
-    data::Pipeline input_;
-    std::string precision_;
-    StepRecord record_;
-    Recorded whole_, last_;  ///< batches of the full size and the last one
+    StepState state_;
+    CapturedWork full_batch_, last_batch_;
   };
 
   void begin_epoch();
@@ -120,26 +150,35 @@ class Trainer {
   void draw_next_order();
   /// Gives the device one step on a batch of this size.
   void give_step(std::int64_t size);
+  /// In float32, whatever the precision of the model's activations.
+  Tensor outputs_of(const Tensor& x);
+  Tensor loss_of(const Tensor& outputs, const Tensor& targets) const;
+  bool has_accuracy() const { return training_.accuracy && data_.train.has_classes(); }
+  /// What a checkpoint must have been made with.
+  std::string identity() const;
+  void save();
+  void load();
 
-  CellConfig config_;
-  Seeds seeds_;
-  Module model_;
+  Training training_;
+  std::uint64_t shuffle_seed_, augment_seed_;
   data::TrainTest data_;
   data::Dataset held_out_;
-  std::vector<Probe> probes_;
-  data::Pipeline input_;
-  optim::Schedule schedule_;
   std::unique_ptr<optim::Optimizer> optimizer_;
-  StepRecord record_;
-  Recorded step_, steps_, last_step_;  ///< a full batch, several of them, the epoch's last batch
+  StepState state_;
+  CapturedWork one_batch_, sixteen_batches_, last_batch_;
   Evaluator evaluate_train_, evaluate_test_;
   std::optional<Evaluator> evaluate_held_out_;
+  std::function<void(Trainer&, std::int64_t, double)> on_step_;
+  std::function<void(Trainer&, const EpochRecord&)> on_epoch_;
+  std::filesystem::path checkpoint_;
+  double checkpoint_seconds_ = 60;
+  bool stop_asked_ = false;
 
   std::vector<std::int64_t> drawn_order_;  ///< of drawn_epoch_
   std::int64_t drawn_epoch_ = -1;
-  std::int64_t epoch_ = 0, batch_ = 0;  ///< batch_: batches of epoch_ that are done
-  kernels::StepCounts counts_;          ///< of the epoch so far
-  std::int64_t fitted_ = 0;             ///< epochs in a row that satisfied the stop rule
+  std::int64_t epochs_done_ = 0, batches_done_ = 0;  ///< batches of the next epoch
+  kernels::StepCounts counts_;                       ///< of the epoch so far
+  std::int64_t fitted_epochs_ = 0;                   ///< in a row that satisfied the stop rule
   bool stopped_ = false;
   double last_loss_ = 0;
   /// Of training and test set at the end of the latest epoch, until the next step.

@@ -15,7 +15,7 @@ void check_loss(CpuContext& context, const T* mean_loss, std::int32_t* stopped) 
 }
 
 template <class T>
-void finish_step(CpuContext& context, const StepState& state, std::int64_t batch,
+void finish_step(CpuContext& context, const StepPointers& state, std::int64_t batch,
                  std::int64_t classes, const T* logits, const std::int32_t* labels,
                  const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
                  StepCounts* counts, double* losses, std::int64_t ring) {
@@ -45,11 +45,11 @@ void finish_step(CpuContext& context, const StepState& state, std::int64_t batch
 
 template void check_loss(CpuContext&, const float*, std::int32_t*);
 template void check_loss(CpuContext&, const double*, std::int32_t*);
-template void finish_step(CpuContext&, const StepState&, std::int64_t, std::int64_t, const float*,
-                          const std::int32_t*, const float*, const std::int64_t*,
+template void finish_step(CpuContext&, const StepPointers&, std::int64_t, std::int64_t,
+                          const float*, const std::int32_t*, const float*, const std::int64_t*,
                           const std::uint8_t*, StepCounts*, double*, std::int64_t);
-template void finish_step(CpuContext&, const StepState&, std::int64_t, std::int64_t, const double*,
-                          const std::int32_t*, const double*, const std::int64_t*,
+template void finish_step(CpuContext&, const StepPointers&, std::int64_t, std::int64_t,
+                          const double*, const std::int32_t*, const double*, const std::int64_t*,
                           const std::uint8_t*, StepCounts*, double*, std::int64_t);
 
 }  // namespace shatter::kernels

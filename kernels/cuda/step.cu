@@ -15,10 +15,10 @@ __global__ void check(const T* mean_loss, std::int32_t* stopped) {
 }
 
 template <class T>
-__global__ void finish(StepState state, std::int64_t batch, std::int64_t classes, const T* logits,
-                       const std::int32_t* labels, const T* mean_loss, const std::int64_t* order,
-                       const std::uint8_t* is_true, StepCounts* counts, double* losses,
-                       std::int64_t ring) {
+__global__ void finish(StepPointers state, std::int64_t batch, std::int64_t classes,
+                       const T* logits, const std::int32_t* labels, const T* mean_loss,
+                       const std::int64_t* order, const std::uint8_t* is_true, StepCounts* counts,
+                       double* losses, std::int64_t ring) {
   if (*state.stopped) return;
   __shared__ int correct, clean, clean_correct;
   if (threadIdx.x == 0) correct = clean = clean_correct = 0;
@@ -61,7 +61,7 @@ void check_loss(CudaContext& context, const T* mean_loss, std::int32_t* stopped)
 }
 
 template <class T>
-void finish_step(CudaContext& context, const StepState& state, std::int64_t batch,
+void finish_step(CudaContext& context, const StepPointers& state, std::int64_t batch,
                  std::int64_t classes, const T* logits, const std::int32_t* labels,
                  const T* mean_loss, const std::int64_t* order, const std::uint8_t* is_true,
                  StepCounts* counts, double* losses, std::int64_t ring) {
@@ -72,11 +72,11 @@ void finish_step(CudaContext& context, const StepState& state, std::int64_t batc
 
 template void check_loss(CudaContext&, const float*, std::int32_t*);
 template void check_loss(CudaContext&, const double*, std::int32_t*);
-template void finish_step(CudaContext&, const StepState&, std::int64_t, std::int64_t, const float*,
-                          const std::int32_t*, const float*, const std::int64_t*,
+template void finish_step(CudaContext&, const StepPointers&, std::int64_t, std::int64_t,
+                          const float*, const std::int32_t*, const float*, const std::int64_t*,
                           const std::uint8_t*, StepCounts*, double*, std::int64_t);
-template void finish_step(CudaContext&, const StepState&, std::int64_t, std::int64_t, const double*,
-                          const std::int32_t*, const double*, const std::int64_t*,
+template void finish_step(CudaContext&, const StepPointers&, std::int64_t, std::int64_t,
+                          const double*, const std::int32_t*, const double*, const std::int64_t*,
                           const std::uint8_t*, StepCounts*, double*, std::int64_t);
 
 }  // namespace shatter::kernels

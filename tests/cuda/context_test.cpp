@@ -4,7 +4,7 @@
 #include <memory>
 #include <thread>
 
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/cuda/conv2d_plans.h>
 #include <shatter/kernels/elementwise.h>
@@ -338,7 +338,7 @@ TEST_CASE("threads with a context each record and replay at once") {
           On<CudaContext> on(context, "cuda");
           float* const x = on.put(all(0));
           Products products(context);
-          Recorded step(Device::cuda(), [&] {
+          CapturedWork step(Device::cuda(), [&] {
             products.run();
             count_up(context, x);
           });

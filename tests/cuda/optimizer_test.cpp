@@ -1,5 +1,5 @@
 // Every optimizer on CUDA: the CPU's numbers within rounding, recorded steps as eager ones.
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
 
 #include "tests/cuda/gpu.h"
 #include "tests/support/optimizers.h"
@@ -36,7 +36,7 @@ TEST_CASE("recorded updates, with clipping and an average, give the bits of eage
       const Tensor da = Tensor::zeros(pair.a.shape(), DType::float32, gpu);
       const Tensor db = Tensor::zeros(pair.b.shape(), DType::float32, gpu);
       Tensor norm = Tensor::zeros({1}, DType::float64, gpu);
-      Recorded step(
+      CapturedWork step(
           gpu,
           [&] {
             pair.a.set_grad(da + pair.a.detach());

@@ -72,8 +72,8 @@ TEST_CASE("on CUDA a cell's images are corrupted where it trains") {
         b = a;
     b.data = there;
     b.model = experiments::mlp(1, 16, 10, {.h = 8, .w = 8, .c = 3});
-    experiments::Trainer one(config, a, {.device = Device::cuda()});
-    experiments::Trainer two(config, b, {.device = Device::cuda()});
+    experiments::CellTrainer one(config, a, {.device = Device::cuda()});
+    experiments::CellTrainer two(config, b, {.device = Device::cuda()});
     CHECK(one.advance(3) == two.advance(3));
   }
 }

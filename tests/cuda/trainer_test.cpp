@@ -1,6 +1,8 @@
 // Training on the CUDA backend: recorded and eager steps, interruptions and repetitions give the
 // same bits, and the CPU's numbers within rounding.
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/core/ops.h>
+#include <shatter/core/random.h>
+#include <shatter/experiments/train/cell_trainer.h>
 #include <shatter/kernels/cuda/context.h>
 
 #include <cmath>
@@ -39,7 +41,7 @@ void train(Trainer& trainer, std::int64_t group, Trace& trace) {
 
 Trace trained(const std::string& precision, bool capture, std::int64_t group) {
   const CellConfig config = config_of(precision);
-  Trainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
+  CellTrainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
   Trace trace;
   train(trainer, group, trace);
   return trace;
@@ -47,7 +49,7 @@ Trace trained(const std::string& precision, bool capture, std::int64_t group) {
 
 }  // namespace
 
-TEST_CASE("probes on CUDA see the model as it is evaluated") {
+TEST_CASE("metrics on CUDA see the model as it is evaluated") {
   if (!has_gpu()) return;
   struct Modes final : Visitor {
     void mode(Mode& mode) override { training = training || mode.training; }
@@ -56,13 +58,13 @@ TEST_CASE("probes on CUDA see the model as it is evaluated") {
   const CellConfig config = config_of("fp32");
   TrainingTask task = task_of(config);
   int probed = 0;
-  task.probes = {{.name = "training", .measure = [&](const Module& model, const data::TrainTest&) {
-                    ++probed;
-                    Modes modes;
-                    model.visit(modes);
-                    return double(modes.training);
-                  }}};
-  Trainer trainer(config, task, {.device = Device::cuda()});
+  task.metrics = {{.name = "training", .measure = [&](Trainer& trainer) {
+                     ++probed;
+                     Modes modes;
+                     trainer.model().visit(modes);
+                     return double(modes.training);
+                   }}};
+  CellTrainer trainer(config, task, {.device = Device::cuda()});
   Trace trace;
   train(trainer, 3, trace);
   CHECK(probed == config.epochs);
@@ -91,7 +93,7 @@ TEST_CASE("on CUDA a run taken up after any step ends in the same bits") {
   config.optimizer = optimizer;
   if (!has_momentum(optimizer)) config.momentum = 0;
   const auto trained_by = [&](bool capture) {
-    Trainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
+    CellTrainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
     Trace trace;
     train(trainer, 1, trace);
     return trace;
@@ -99,14 +101,14 @@ TEST_CASE("on CUDA a run taken up after any step ends in the same bits") {
   const Trace whole = trained_by(true);
   CHECK(trained_by(false) == whole);
   for (std::int64_t stop = 1; stop < 9; stop += 2) {
-    Trainer first(config, task_of(config), {.device = Device::cuda()});
+    CellTrainer first(config, task_of(config), {.device = Device::cuda()});
     Trace trace;
     while (first.steps() < stop) {
       trace.losses.push_back(first.step());
       if (first.epoch_ended()) trace.records.push_back(to_json(*first.finish_epoch()).dump());
     }
     const NamedTensors state = first.state();
-    Trainer second(config, task_of(config), {.device = Device::cuda()});
+    CellTrainer second(config, task_of(config), {.device = Device::cuda()});
     second.restore(state, "state");
     train(second, 2, trace);
     INFO("left after step " << stop);
@@ -118,8 +120,8 @@ TEST_CASE("training on CUDA follows the CPU") {
   if (!has_gpu()) return;
   const auto compare = [&](const char* precision, double tolerance) {
     const CellConfig config = config_of(precision), full = config_of("fp32");
-    Trainer gpu(config, task_of(config), {.device = Device::cuda()});
-    Trainer reference(full, task_of(full));
+    CellTrainer gpu(config, task_of(config), {.device = Device::cuda()});
+    CellTrainer reference(full, task_of(full));
     for (int i = 0; i < 3; ++i) {
       INFO(precision << ", step " << i);
       CHECK(gpu.step() == Approx(reference.step()).epsilon(tolerance));
@@ -141,7 +143,7 @@ TEST_CASE("on CUDA a loss that is not finite leaves the parameters as they were"
   TrainingTask task = tiny_task(config);
   task.model = experiments::mlp(1, 16, 10, {.h = 8, .w = 8, .c = 3});
   task.decayed = {};
-  Trainer trainer(config, std::move(task), {.device = Device::cuda()});
+  CellTrainer trainer(config, std::move(task), {.device = Device::cuda()});
   std::vector<double> losses;
   while (!trainer.finished()) {
     losses = trainer.advance(3);
@@ -163,7 +165,7 @@ TEST_CASE("a recorded step allocates nothing, and its launches are those of the 
   config.epochs = 100;
   config.evaluate_every = 100;
   const auto per_step = [&](bool capture) {
-    Trainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
+    CellTrainer trainer(config, task_of(config), {.device = Device::cuda(), .capture = capture});
     CudaContext& context = cuda_context(0);
     for (int epoch = 0; epoch < 3; ++epoch) {
       while (!trainer.epoch_ended()) trainer.step();
@@ -186,7 +188,7 @@ TEST_CASE("on CUDA a group of steps waits for the device once") {
   if (!has_gpu()) return;
   CellConfig config = config_of("fp32");
   config.epochs = 4;
-  Trainer trainer(config, task_of(config), {.device = Device::cuda()});
+  CellTrainer trainer(config, task_of(config), {.device = Device::cuda()});
   CudaContext& context = cuda_context(0);
   while (trainer.epoch() < 2) {
     const std::int64_t before = context.waits();
@@ -195,4 +197,32 @@ TEST_CASE("on CUDA a group of steps waits for the device once") {
     CHECK(context.waits() == before + 1);
     if (trainer.epoch_ended()) trainer.finish_epoch();
   }
+}
+
+TEST_CASE("on CUDA a training on targets has the same bits captured and not, and follows the CPU") {
+  if (!has_gpu()) return;
+  const Tensor x = random_uniform({.seed = 3}, {70, 2}, -1, 1);
+  const auto set = data::Dataset::from(x, sum(x, 1, true));
+  const auto losses = [&](Device device, bool capture) {
+    Trainer trainer(
+        {.model = Sequential(Linear(2, 8), Tanh(), Linear(8, 1)),
+         .optimizer = optim::make<optim::Adam>({.schedule = optim::constant(0.01)}),
+         .loss = [](const Tensor& y, const Tensor& t) { return mean_squared_error(y, t); },
+         .epochs = 3,
+         .batch = 4,
+         .clip_norm = 1,
+         .device = device,
+         .capture = capture},
+        {set, data::first(set, 20)});
+    std::vector<double> all;
+    trainer.on_step([&](Trainer&, std::int64_t, double loss) { all.push_back(loss); });
+    all.push_back(trainer.run().value().test.loss);
+    return all;
+  };
+  const auto captured = losses(Device::cuda(), true);
+  CHECK(captured.size() == 3 * 18 + 1);
+  CHECK(captured == losses(Device::cuda(), false));
+  const auto reference = losses(Device::cpu(), false);
+  for (std::size_t i = 0; i < captured.size(); ++i)
+    CHECK(captured[i] == Approx(reference[i]).epsilon(1e-3));
 }

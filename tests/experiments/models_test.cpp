@@ -34,6 +34,12 @@ TEST_CASE("LeNet has Caffe's number of parameters, layer by layer") {
   CHECK_THROWS_WITH(lenet(10, {8, 8, 1}), Contains("16"));
 }
 
+TEST_CASE("ResNet-18 for small images has the parameters of its PyTorch twin") {
+  Sequential model = resnet18();
+  CHECK(parameter_count(model) == 11173962);
+  CHECK(summarize(model, {1, 32, 32, 3}).multiply_adds == 555422720);
+}
+
 TEST_CASE("the small Inception grows layer by layer as in figure 3") {
   const std::vector<std::int64_t> totals{2688,   33472,  63248,   120928,  208128,  315808, 443968,
                                          590032, 714544, 1102720, 1646032, 1646032, 1649402};

@@ -272,7 +272,7 @@ TEST_CASE("Diverged cells read so and exit 5, mixed with other failures 6") {
                           .rows = {tiny_row("good", 0.01), tiny_row("wild", 1e30)},
                           .task = [](const CellConfig& config, const data::TrainTest& data) {
                             TrainingTask task{
-                                .model = mlp(1, 16), .decayed = {}, .data = data, .probes = {}};
+                                .model = mlp(1, 16), .decayed = {}, .data = data, .metrics = {}};
                             task.decayed = {named_parameters(task.model).front()};
                             check(config.learning_rate < 1e31, "too wild");
                             return task;

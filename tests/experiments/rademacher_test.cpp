@@ -37,7 +37,7 @@ TrainingTask small_task(std::int64_t images) {
   const data::Dataset train =
       signed_images(data::synthetic(data::Split::train, {.size = images}), random_signs(3, images));
   return {
-      .model = mlp(1, 8, 2), .decayed = {}, .data = {train, data::first(train, 1)}, .probes = {}};
+      .model = mlp(1, 8, 2), .decayed = {}, .data = {train, data::first(train, 1)}, .metrics = {}};
 }
 
 }  // namespace
@@ -85,6 +85,8 @@ TEST_CASE("Training on signs goes on where it was stopped, to the same result") 
   REQUIRE(whole);
   CHECK(whole->train.size == 48);
   // Stopped after a few looks, then after a few more; each time it goes on from the saved state.
+  context.folder = folder / "parts";
+  std::filesystem::create_directories(context.folder);
   int looks = 0, stops = 0;
   std::optional<RunResult> result;
   while (!result) {

@@ -24,7 +24,7 @@ inline shatter::experiments::TrainingTask tiny_task(
   using namespace shatter;
   static const auto source = experiments::DataSource::synthetic(64, 30);
   experiments::TrainingTask task{
-      .model = experiments::mlp(1, 16), .decayed = {}, .data = source.load(config), .probes = {}};
+      .model = experiments::mlp(1, 16), .decayed = {}, .data = source.load(config), .metrics = {}};
   task.decayed = {named_parameters(task.model).front()};
   return task;
 }

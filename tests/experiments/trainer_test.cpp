@@ -1,10 +1,15 @@
 // The trainer: the same bits for any number of threads and after any interruption.
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+
+#include <shatter/core/autograd.h>
+#include <shatter/core/indexing.h>
+#include <shatter/core/random.h>
+#include <shatter/layers/layers.h>
 
 #include "tests/experiments/tiny_run.h"
 #include "tests/support/catch.h"
@@ -40,14 +45,14 @@ Trace train(Trainer& trainer, Trace trace = {}) {
   return trace;
 }
 
-Trainer make(const CellConfig& config) {
-  return Trainer(config, tiny_task(config));
+CellTrainer make(const CellConfig& config) {
+  return CellTrainer(config, tiny_task(config));
 }
 
 Trace trained_on(int threads) {
   CpuContext context(threads);
   const CpuContextGuard guard(context);
-  Trainer trainer = make(tiny_config());
+  CellTrainer trainer = make(tiny_config());
   return train(trainer);
 }
 
@@ -62,11 +67,11 @@ TEST_CASE("One and two threads train to the same bits") {
 
 TEST_CASE("A run taken up after any step ends in the same bits") {
   const TemporaryFolder folder;
-  Trainer whole = make(tiny_config());
+  CellTrainer whole = make(tiny_config());
   const Trace expected = train(whole);
   for (std::int64_t stop = 0; stop <= 9; ++stop) {
     for (const bool before_epoch_end : {false, true}) {
-      Trainer first = make(tiny_config());
+      CellTrainer first = make(tiny_config());
       Trace trace;
       while (first.steps() < stop) {
         trace.lines.push_back(std::to_string(first.step()));
@@ -75,7 +80,7 @@ TEST_CASE("A run taken up after any step ends in the same bits") {
         }
       }
       save_safetensors(folder / "state", first.state());
-      Trainer second = make(tiny_config());
+      CellTrainer second = make(tiny_config());
       second.restore(load_safetensors(folder / "state"), "state");
       INFO("left after step " << stop);
       CHECK(second.steps() == stop);
@@ -94,18 +99,18 @@ TEST_CASE("A run by any optimizer taken up after any step ends in the same bits"
     config.learning_rate_decay = 1;
     config.warm_up = 1;
     if (!has_momentum(optimizer)) config.momentum = 0;
-    Trainer whole = make(config);
+    CellTrainer whole = make(config);
     const Trace expected = train(whole);
     ends.insert(expected.weights);
     for (std::int64_t stop = 1; stop < 9; ++stop) {
       INFO(optimizer << " left after step " << stop);
-      Trainer first = make(config);
+      CellTrainer first = make(config);
       Trace trace;
       while (first.steps() < stop) {
         trace.lines.push_back(std::to_string(first.step()));
         if (first.epoch_ended()) trace.lines.push_back(to_json(*first.finish_epoch()).dump());
       }
-      Trainer second = make(config);
+      CellTrainer second = make(config);
       second.restore(first.state(), "state");
       CHECK(train(second, trace) == expected);
     }
@@ -115,7 +120,7 @@ TEST_CASE("A run by any optimizer taken up after any step ends in the same bits"
 
 TEST_CASE("Schedules fall within the run, after the epochs of warm-up") {
   const auto rates = [](const CellConfig& config) {
-    Trainer trainer = make(config);
+    CellTrainer trainer = make(config);
     std::vector<double> all;
     while (!trainer.finished()) {
       all.push_back(trainer.learning_rate());
@@ -163,7 +168,7 @@ TEST_CASE("A trainer refuses settings that its optimizer or schedule would not u
 
 TEST_CASE("The schedule is a staircase over epochs, partial last batch included") {
   CellConfig config = tiny_config();
-  Trainer trainer = make(config);
+  CellTrainer trainer = make(config);
   for (int epoch = 0; epoch < 3; ++epoch) {
     for (int step = 0; step < 3; ++step) {
       CHECK(trainer.learning_rate() == Approx(config.learning_rate * std::pow(0.95, epoch)));
@@ -182,7 +187,7 @@ TEST_CASE("The schedule is a staircase over epochs, partial last batch included"
 }
 
 TEST_CASE("Clean and corrupted labels are counted apart") {
-  Trainer trainer = make(tiny_config());
+  CellTrainer trainer = make(tiny_config());
   while (!trainer.epoch_ended()) trainer.step();
   const auto record = trainer.finish_epoch();
   REQUIRE(record->clean_accuracy);
@@ -200,7 +205,7 @@ TEST_CASE("Held-out images are evaluated and never trained on") {
   CellConfig config = tiny_config();
   config.corruption = data::Corruption::none;
   config.dataset.train_size = 30;
-  Trainer plain(config, tiny_task(config));
+  CellTrainer plain(config, tiny_task(config));
   const Trace expected = train(plain);
   config.dataset.held_out = 10;
   TrainingTask task = tiny_task(config);
@@ -208,24 +213,24 @@ TEST_CASE("Held-out images are evaluated and never trained on") {
   task.held_out = source.held_out(config);
   CHECK(task.held_out.labels.values<int>() ==
         source.raw().train.labels.slice_items(30, 10).values<int>());
-  Trainer trainer(config, task);
+  CellTrainer trainer(config, task);
   while (!trainer.epoch_ended()) trainer.step();
   const auto record = trainer.finish_epoch();
   REQUIRE(record->held_out);
   CHECK(record->held_out->size == 10);
   CHECK(to_json(*record)["held_out"]["correct"] == record->held_out->correct);
-  Trainer whole(config, task);
+  CellTrainer whole(config, task);
   CHECK(train(whole).weights == expected.weights);
 
   config.dataset.held_out = 9;
-  CHECK_THROWS_WITH(Trainer(config, task), Contains("10 held-out"));
+  CHECK_THROWS_WITH(CellTrainer(config, task), Contains("10 held-out"));
   config.corruption = data::Corruption::random_labels;
   CHECK_THROWS_WITH(source.held_out(config), Contains("true labels"));
 }
 
 TEST_CASE("Flips and rotations change what is trained on, and the run stays resumable") {
   const auto final_weights = [](const CellConfig& config) {
-    Trainer trainer = make(config);
+    CellTrainer trainer = make(config);
     return train(trainer).weights;
   };
   CellConfig config = tiny_config();
@@ -247,10 +252,10 @@ TEST_CASE("The corruption stays when only the run's seed changes") {
   CHECK(tiny_task(config).data.train.labels.values<int>() == labels);
   config.corruption_seed = 2;
   CHECK(tiny_task(config).data.train.labels.values<int>() != labels);
-  Trainer a = make(tiny_config());
+  CellTrainer a = make(tiny_config());
   config = tiny_config();
   config.seed = 2;
-  Trainer b = make(config);
+  CellTrainer b = make(config);
   CHECK(a.step() != b.step());
 }
 
@@ -261,7 +266,7 @@ TEST_CASE("A run that fits stops early, and not before") {
   config.weight_decay = 0;
   config.epochs = 300;
   config.stop = {.loss = 0.05, .epochs = 3};
-  Trainer trainer = make(config);
+  CellTrainer trainer = make(config);
   int fitted = 0;
   while (!trainer.finished()) {
     while (!trainer.epoch_ended()) trainer.step();
@@ -279,7 +284,7 @@ TEST_CASE("A run that fits stops early, and not before") {
 TEST_CASE("A loss that is not finite leaves the run as it was") {
   CellConfig config = tiny_config();
   config.learning_rate = 1e30;
-  Trainer trainer = make(config);
+  CellTrainer trainer = make(config);
   double loss = 0;
   Trace before, after;
   while (std::isfinite(loss) && !trainer.finished()) {
@@ -298,7 +303,7 @@ TEST_CASE("A loss that is not finite leaves the run as it was") {
 }
 
 TEST_CASE("A cancelled evaluation changes nothing") {
-  Trainer trainer = make(tiny_config());
+  CellTrainer trainer = make(tiny_config());
   while (!trainer.epoch_ended()) trainer.step();
   CHECK(!trainer.finish_epoch([] { return true; }));
   CHECK(trainer.epoch_ended());
@@ -308,7 +313,7 @@ TEST_CASE("A cancelled evaluation changes nothing") {
 }
 
 TEST_CASE("States of other models are refused unchanged") {
-  Trainer trainer = make(tiny_config());
+  CellTrainer trainer = make(tiny_config());
   const NamedTensors good = trainer.state();
   NamedTensors bad = good;
   bad.metadata["epoch"] = "17";
@@ -334,17 +339,17 @@ TEST_CASE("Trainers of both float32 precisions take turns and keep to their own"
     config.dataset.test_size = 4;
     config.batch = 4;
     config.precision = precision;
-    return Trainer(config, {.model = make_model(config.model),
-                            .decayed = {},
-                            .data = source.load(config),
-                            .probes = {}});
+    return CellTrainer(config, {.model = make_model(config.model),
+                                .decayed = {},
+                                .data = source.load(config),
+                                .metrics = {}});
   };
   const auto alone = [&](const std::string& precision) {
-    Trainer trainer = trainer_in(precision);
+    CellTrainer trainer = trainer_in(precision);
     return trainer.advance(3);
   };
   const std::vector<double> direct = alone("fp32"), winograd = alone("fp32-winograd");
-  Trainer first = trainer_in("fp32"), second = trainer_in("fp32-winograd");
+  CellTrainer first = trainer_in("fp32"), second = trainer_in("fp32-winograd");
   for (std::size_t i = 0; i < 3; ++i) {
     REQUIRE(first.step() == direct[i]);
     REQUIRE(second.step() == winograd[i]);
@@ -359,4 +364,169 @@ TEST_CASE("A trainer refuses a precision that its device does not have") {
   config.precision = "tf32";
   CHECK(message_of([&] { make(config); }, ErrorKind::usage)
             .find("it has bf16, fp32, fp32-winograd") != std::string::npos);
+}
+
+namespace {
+
+/// y = the sum of x's two columns, shape [n, 1].
+data::TrainTest sums(std::int64_t n) {
+  const Tensor x = random_uniform({.seed = 3}, {n, 2}, -1, 1);
+  const auto set = data::Dataset::from(x, sum(x, 1, true), 0, "sums");
+  return {set, data::first(set, n / 2)};
+}
+
+Training regression() {
+  return {.model = Sequential(Linear(2, 8), Tanh(), Linear(8, 1)),
+          .optimizer = optim::make<optim::AdamW>({.schedule = optim::constant(0.01)}, 1e-3),
+          .loss = [](const Tensor& y, const Tensor& t) { return mean_squared_error(y, t); },
+          .epochs = 3,
+          .batch = 16,
+          .seed = 4};
+}
+
+std::vector<float> weights_of(Trainer& trainer) {
+  std::vector<float> all;
+  for (const Tensor& tensor : parameters(trainer.model()))
+    for (const float value : tensor.values<float>()) all.push_back(value);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("Any model, loss, optimizer and data train as a loop written out does, to the bit") {
+  const data::TrainTest data = sums(40);
+  Training training = regression();
+  training.metrics = {test_metric(
+      "worst", [](const Tensor& y, const Tensor& t) { return max(abs(y - t)).item(); })};
+  training.clip_norm = 0.5;
+  Trainer trainer(training, data);
+  std::vector<double> losses;
+  std::vector<EpochRecord> records;
+  trainer.on_step([&](Trainer&, std::int64_t step, double loss) {
+    CHECK(step == std::int64_t(losses.size()) + 1);
+    losses.push_back(loss);
+  });
+  trainer.on_epoch([&](Trainer&, const EpochRecord& record) { records.push_back(record); });
+  const auto result = trainer.run();
+  REQUIRE(result);
+  CHECK(result->steps == 9);
+  CHECK(std::isnan(result->train.accuracy()));
+  REQUIRE(records.size() == 3);
+  CHECK(std::isnan(records[0].accuracy));
+  CHECK(records[0].train->loss > result->train.loss);
+
+  Sequential model(Linear(2, 8), Tanh(), Linear(8, 1));
+  initialize(model, {.seed = derive_seed(4, "initialize")});
+  optim::AdamW adam(optim::decay_weights(model, 1e-3), {.schedule = optim::constant(0.01)});
+  std::size_t step = 0;
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    for (const auto& [x, y, index] : data::batches(
+             data.train, {.size = 16, .epoch = epoch, .seed = derive_seed(4, "shuffle")})) {
+      zero_grad(model);
+      const Tensor loss = mean_squared_error(model(x), y);
+      backward(loss);
+      optim::clip_gradient_norm(named_parameters(model), 0.5);
+      adam.step();
+      CHECK(losses.at(step++) == loss.item());
+    }
+  }
+  std::vector<float> expected;
+  for (const Tensor& tensor : parameters(model))
+    for (const float value : tensor.values<float>()) expected.push_back(value);
+  CHECK(weights_of(trainer) == expected);
+  const NoGrad no_grad;
+  const Tensor y = model(data.test.images);
+  CHECK(trainer.outputs(data.test).values<float>() == y.values<float>());
+  REQUIRE(records[2].metrics.size() == 1);
+  CHECK(records[2].metrics[0].first == "worst");
+  CHECK(records[2].metrics[0].second == max(abs(y - data.test.labels)).item());
+}
+
+TEST_CASE("A training goes on from its checkpoint to the same bits, and not from another's") {
+  const data::TrainTest data = sums(40);
+  const TemporaryFolder folder;
+  Trainer whole(regression(), data);
+  whole.run();
+  int sessions = 0;
+  for (std::optional<RunResult> result; !result; ++sessions) {
+    REQUIRE(sessions < 20);
+    Trainer part(regression(), data);
+    part.checkpoint(folder / "state.safetensors", 0);
+    int steps = 0;
+    part.on_step([&](Trainer& trainer, std::int64_t, double) {
+      if (++steps == 2) trainer.stop();
+    });
+    result = part.run();
+    if (result) CHECK(weights_of(part) == weights_of(whole));
+  }
+  CHECK(sessions == 5);
+  Training longer = regression();
+  longer.epochs = 4;
+  Trainer other(longer, data);
+  other.checkpoint(folder / "state.safetensors");
+  CHECK_THROWS_WITH(other.run(), Contains("another training") && Contains("3 epochs"));
+  Training wider = regression();
+  wider.model = Sequential(Linear(2, 9), Tanh(), Linear(9, 1));
+  Trainer another(wider, data);
+  another.checkpoint(folder / "state.safetensors");
+  CHECK_THROWS_WITH(another.run(), Contains("expected float32 [9"));
+}
+
+TEST_CASE("A stop rule on the loss alone ends a training without classes") {
+  Training training = regression();
+  training.epochs = 500;
+  training.stop = {.loss = 0.01, .epochs = 2};
+  Trainer trainer(training, sums(64));
+  const auto result = trainer.run();
+  REQUIRE(result);
+  CHECK(result->stopped_early);
+  CHECK(result->train.loss < 0.02);
+}
+
+TEST_CASE("What cannot be trained is refused before anything is computed") {
+  const data::TrainTest data = sums(40);
+  const auto refused = [&](const std::function<void(Training&)>& change) {
+    Training training = regression();
+    change(training);
+    try {
+      Trainer(training, data).run();
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::usage);
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  CHECK_THAT(refused([](Training& t) { t.optimizer = nullptr; }), Contains("optimizer"));
+  CHECK_THAT(refused([](Training& t) { t.batch = 0; }), Contains("batch 0"));
+  CHECK_THAT(refused([](Training& t) { t.clip_norm = -1; }), Contains("clip_norm"));
+  CHECK_THAT(refused([](Training& t) { t.precision = Precision::tf32; }), Contains("tf32"));
+  CHECK_THAT(refused([](Training& t) { t.input.flip = true; }), Contains("pipeline is for images"));
+  CHECK_THAT(refused([](Training& t) {
+               t.loss = [](const Tensor& y, const Tensor& target) { return y - target; };
+             }),
+             Contains("loss is"));
+  Training diverging = regression();
+  diverging.optimizer = optim::make<optim::Sgd>({.schedule = optim::constant(1e30)});
+  Trainer trainer(diverging, data);
+  CHECK_THROWS_WITH(trainer.run(), Contains("not finite"));
+}
+
+TEST_CASE("A value on a device is one struct there, and its members are tensors") {
+  struct Values {
+    std::int64_t first = 1, second = 2;
+    std::int32_t third = 3, fourth = 4;
+    double last[2] = {5, 6};
+  };
+  const DeviceValue<Values> value(Device::cpu());
+  CHECK(value.ptr()->last[1] == 6);
+  value.tensor(&Values::second).fill(7);
+  value.tensor(&Values::fourth).fill(8);
+  CHECK(value.tensor(&Values::third).values<std::int32_t>() == std::vector<std::int32_t>{3});
+  Values read = value.get();
+  CHECK(read.first == 1);
+  CHECK(read.second == 7);
+  CHECK(read.fourth == 8);
+  read.first = 9;
+  value.set(read);
+  CHECK(value.ptr()->first == 9);
 }

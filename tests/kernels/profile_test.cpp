@@ -6,7 +6,7 @@
 #include <map>
 #include <thread>
 
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
 #include <shatter/kernels/conv2d.h>
 #include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/matmul.h>
@@ -176,7 +176,7 @@ TEST_CASE("Kernels on several threads add up") {
   CHECK(rows.at("together twice").seconds + rows.at("fill").seconds <= 2 * wall);
 }
 
-TEST_CASE("Recorded kernels do not count, and while a profile is on nothing is recorded") {
+TEST_CASE("CapturedWork kernels do not count, and while a profile is on nothing is recorded") {
   on_cuda([](auto& on) {
     float* const y = on.template make<float>(10);
     const Profiling profiling;
@@ -188,7 +188,7 @@ TEST_CASE("Recorded kernels do not count, and while a profile is on nothing is r
     CHECK(profiling.rows().at("fill").calls == 1);
 
     const CudaContextGuard guard(on.context);
-    Recorded recorded(Device::cuda(), work);
+    CapturedWork recorded(Device::cuda(), work);
     for (int i = 0; i < 3; ++i) recorded();
     CHECK(recorded.graph() == nullptr);
     CHECK(profiling.rows().at("fill").calls == 4);

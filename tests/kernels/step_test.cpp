@@ -13,7 +13,7 @@ using namespace shatter::test;
 
 namespace {
 
-/// A StepState and what it points to, in the memory of one device.
+/// A StepPointers and what it points to, in the memory of one device.
 template <class Context>
 struct Record {
   On<Context>& on;
@@ -33,7 +33,7 @@ struct Record {
         stopped(on.put_value(is_stopped)),
         counts(on.put_value(StepCounts{.loss = 10, .correct = 1, .seen = 2})) {}
 
-  StepState state() const {
+  StepPointers state() const {
     return {.position = position,
             .step = step,
             .learning_rate = rate,
@@ -126,5 +126,22 @@ TEST_CASE("finish_step changes nothing once training has stopped") {
     CHECK(on.get(record.step)[0] == 5);
     CHECK(on.get(record.position)[0].first == 0);
     CHECK(on.get(record.rate)[0] == 0.5);
+  });
+}
+
+TEST_CASE("finish_step without classes counts images and loss alone") {
+  on_devices([&](auto& on) {
+    Record record(on, 0, 0);
+    const StepCounts before = on.get(record.counts)[0];
+    finish_step(on.context, record.state(), 3, 0, static_cast<const double*>(nullptr),
+                static_cast<const std::int32_t*>(nullptr), on.put_value(0.5),
+                on.put(std::vector<std::int64_t>{0, 1, 2}),
+                static_cast<const std::uint8_t*>(nullptr), record.counts, record.losses, 4);
+    const StepCounts counts = on.result(record.counts)[0];
+    CHECK(counts.seen == before.seen + 3);
+    CHECK(counts.correct == before.correct);
+    CHECK(counts.clean_seen == before.clean_seen);
+    CHECK(counts.loss == before.loss + 1.5);
+    CHECK(on.get(record.step)[0] == 6);
   });
 }

@@ -19,9 +19,9 @@ namespace {
 // libraries keep, ends a graph, or gives memory back: these wait for the whole device, which breaks
 // a recording off. Never destroyed, as contexts may be static.
 //
-// Locks are taken in this order: that of Recorded's first calls (core/recorded.cpp), this one, and
-// that of an allocator or of the shared contexts (kernels/cuda/current.cpp). Under the last two no
-// other is taken.
+// Locks are taken in this order: that of CapturedWork's first calls (core/captured_work.cpp), this
+// one, and that of an allocator or of the shared contexts (kernels/cuda/current.cpp). Under the
+// last two no other is taken.
 std::shared_mutex& recordings() {
   static std::shared_mutex& mutex = *new std::shared_mutex;
   return mutex;

@@ -1,5 +1,5 @@
 // Recording and replaying.
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
 
 #include <cstdlib>
 #include <iostream>
@@ -45,12 +45,12 @@ void warn(const std::string& cause) {
 
 }  // namespace
 
-Recorded::Recorded(Device device, std::function<void()> work, bool capture)
+CapturedWork::CapturedWork(Device device, std::function<void()> work, bool capture)
     : device_(device),
       work_(std::move(work)),
       capture_(capture && device.is_cuda() && graphs_wanted()) {}
 
-void Recorded::operator()() {
+void CapturedWork::operator()() {
   if constexpr (built_with_cuda) {
     if (device_.is_cuda() && !profiling() && !cuda_context(device_.index()).recording()) {
       if (graph_) return graph_->replay();
@@ -61,7 +61,7 @@ void Recorded::operator()() {
   warm_ = true;
 }
 
-void Recorded::first_call() {
+void CapturedWork::first_call() {
   if constexpr (built_with_cuda) {
     const std::lock_guard alone(first_calls());
     std::string refusal;

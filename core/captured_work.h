@@ -29,10 +29,10 @@ namespace shatter {
 /// OutOfMemory and errors of any other kind are the work's and thrown at once.
 ///
 /// First runs and recordings of all threads take turns; replays do not.
-class Recorded {
+class CapturedWork {
  public:
   /// Throws (usage) on a CUDA device where SHATTER_GRAPHS, read once, is neither 0 nor 1.
-  Recorded(Device device, std::function<void()> work, bool capture = true);
+  CapturedWork(Device device, std::function<void()> work, bool capture = true);
   void operator()();
   /// The graph, once there is one.
   const CudaGraph* graph() const { return graph_.get(); }

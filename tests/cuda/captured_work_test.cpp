@@ -1,6 +1,6 @@
-// Recorded work: what a recording that fails leaves behind, whose an error is, and recording by
+// CapturedWork work: what a recording that fails leaves behind, whose an error is, and recording by
 // several threads at once.
-#include <shatter/core/recorded.h>
+#include <shatter/core/captured_work.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -11,7 +11,7 @@
 #include <thread>
 
 #include <shatter/core/autograd.h>
-#include <shatter/experiments/train/trainer.h>
+#include <shatter/experiments/train/cell_trainer.h>
 #include <shatter/kernels/cuda/context.h>
 #include <shatter/kernels/elementwise.h>
 #include <shatter/kernels/matmul.h>
@@ -72,7 +72,7 @@ TEST_CASE("work that cannot be recorded runs op by op, and one warning says why"
     if (counter.context().recording()) fail(ErrorKind::device, "no recording of this work");
     counter.add();
   };
-  Recorded recorded(Device::cuda(), work), another(Device::cuda(), work);
+  CapturedWork recorded(Device::cuda(), work), another(Device::cuda(), work);
   const std::int64_t launches = counter.context().launches();
   const std::string said = said_by([&] {
     for (int i = 0; i < 5; ++i) recorded();
@@ -86,7 +86,7 @@ TEST_CASE("work that cannot be recorded runs op by op, and one warning says why"
   CHECK_THAT(said, Contains("SHATTER_GRAPHS=0"));
   CHECK_FALSE(counter.context().recording());
 
-  Recorded other(Device::cuda(), [&] { counter.add(); });
+  CapturedWork other(Device::cuda(), [&] { counter.add(); });
   for (int i = 0; i < 3; ++i) other();
   CHECK(other.graph() != nullptr);
   CHECK(counter.value() == 19);
@@ -97,15 +97,15 @@ TEST_CASE("an error of the work itself stays what it was") {
   Counter counter;
   bool fails = false;
   const auto failing = [&](auto error) {
-    return Recorded(Device::cuda(), [&counter, &fails, error] {
+    return CapturedWork(Device::cuda(), [&counter, &fails, error] {
       counter.add();
       if (fails) throw error;
     });
   };
-  Recorded usage = failing(Error("a wrong argument"));
-  Recorded memory = failing(OutOfMemory("no more memory"));
-  Recorded device = failing(Error("a broken device", ErrorKind::device));
-  Recorded foreign = failing(std::runtime_error("another's error"));
+  CapturedWork usage = failing(Error("a wrong argument"));
+  CapturedWork memory = failing(OutOfMemory("no more memory"));
+  CapturedWork device = failing(Error("a broken device", ErrorKind::device));
+  CapturedWork foreign = failing(std::runtime_error("another's error"));
   usage(), memory(), device(), foreign();
   CHECK(counter.value() == 4);
   fails = true;
@@ -119,7 +119,7 @@ TEST_CASE("an error of the work itself stays what it was") {
   });
   CHECK(said.empty());
   fails = false;
-  for (Recorded* const recorded : {&usage, &memory, &device, &foreign}) {
+  for (CapturedWork* const recorded : {&usage, &memory, &device, &foreign}) {
     (*recorded)();
     CHECK(recorded->graph() != nullptr);
   }
@@ -129,11 +129,11 @@ TEST_CASE("an error of the work itself stays what it was") {
 TEST_CASE("within another recording the work is a part of that") {
   if (!has_gpu()) return;
   Counter counter;
-  Recorded inner(Device::cuda(), [&] { counter.add(); });
+  CapturedWork inner(Device::cuda(), [&] { counter.add(); });
   for (int i = 0; i < 2; ++i) inner();
   REQUIRE(inner.graph() != nullptr);
-  Recorded fresh(Device::cuda(), [&] { counter.add(); });
-  Recorded outer(Device::cuda(), [&] { inner(), fresh(); });
+  CapturedWork fresh(Device::cuda(), [&] { counter.add(); });
+  CapturedWork outer(Device::cuda(), [&] { inner(), fresh(); });
   for (int i = 0; i < 3; ++i) outer();
   CHECK(outer.graph() != nullptr);
   CHECK(counter.value() == 2 + 6);
@@ -145,7 +145,7 @@ TEST_CASE("a recording that the driver breaks off does not end the work") {
   if (!has_gpu()) return;
   Counter counter;
   CudaTimer timer(counter.context());
-  Recorded recorded(Device::cuda(), [&] {
+  CapturedWork recorded(Device::cuda(), [&] {
     timer.start();
     counter.add();
     timer.stop();  // waits, which no recording may
@@ -165,10 +165,10 @@ TEST_CASE("a recording that the driver breaks off does not end the work") {
 TEST_CASE("SHATTER_GRAPHS decides whether anything is recorded", "[.graphs]") {
   Counter counter;
   try {
-    Recorded recorded(Device::cuda(), [&] { counter.add(); });
+    CapturedWork recorded(Device::cuda(), [&] { counter.add(); });
     for (int i = 0; i < 3; ++i) recorded();
     std::cout << counter.value() << (recorded.graph() ? " with" : " without") << " a graph\n";
-    const Recorded eager(
+    const CapturedWork eager(
         Device::cuda(), [] {}, false),
         on_the_cpu(Device::cpu(), [] {});
   } catch (const Error& error) {
@@ -207,7 +207,7 @@ TEST_CASE("threads take turns in first runs and recordings, whatever ends or fai
         On<CudaContext> on(*context, "cuda");
         float *const x = on.put_value(1.0f), *const y = on.put_value(0.0f);
         bool fails = false, failed = false;
-        Recorded recorded(Device::cuda(), [&] {
+        CapturedWork recorded(Device::cuda(), [&] {
           const int now = ++inside;
           for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
           }
@@ -267,7 +267,7 @@ struct Trace {
 };
 
 Trace trained(const TrainingTask& task, const CellConfig& config, bool capture) {
-  Trainer trainer(config, task, {.device = Device::cuda(), .capture = capture});
+  CellTrainer trainer(config, task, {.device = Device::cuda(), .capture = capture});
   Trace trace;
   while (!trainer.finished()) {
     for (const double loss : trainer.advance(2)) trace.losses.push_back(loss);
