@@ -37,33 +37,8 @@ Dataset gaussian_pixels(const Dataset& dataset, const PixelStatistics& statistic
 /// The images' centre size x size; offset (h - size) / 2.
 Dataset center_crop(const Dataset& dataset, std::int64_t size);
 
-/// The six settings of the paper.
-enum class Corruption {
-  none,
-  partial_labels,
-  random_labels,
-  shuffled_pixels,
-  random_pixels,
-  gaussian
-};
-/// "true-labels", "partially-corrupted-labels", "random-labels", "shuffled-pixels",
-/// "random-pixels", "gaussian".
-const char* name_of(Corruption corruption);
-Corruption corruption_from_name(const std::string& name);
-
 struct TrainTest {
   Dataset train, test;
 };
-/// Crops both splits to `crop` pixels and applies one setting: pixel settings to both splits (with
-/// the training set's statistics), label settings to the training labels only, unless
-/// corrupt_test_labels.
-struct CorruptionOptions {
-  Corruption corruption = Corruption::none;
-  double probability = 1.0;  ///< for partial_labels
-  std::uint64_t seed = 0;
-  std::int64_t crop = 0;  ///< 0: no crop before the corruption
-  bool corrupt_test_labels = false;
-};
-TrainTest corrupt(const TrainTest& data, const CorruptionOptions& options);
 
 }  // namespace shatter::data

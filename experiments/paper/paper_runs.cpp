@@ -27,7 +27,7 @@ constexpr QuickSettings quick[] = {
 
 }  // namespace
 
-CellConfig paper_run(const std::string& model, data::Corruption corruption) {
+CellConfig paper_run(const std::string& model, const data::Corruption& corruption) {
   const ModelRecipe& recipe = shatter::experiments::recipe(model);
   CellConfig config;
   config.model = model;
@@ -39,7 +39,7 @@ CellConfig paper_run(const std::string& model, data::Corruption corruption) {
 
 CellConfig quick_run(const CellConfig& full) {
   CellConfig config = full;
-  const bool corrupted = full.corruption != data::Corruption::none;
+  const bool corrupted = full.corruption.changes_anything();
   const std::string name = full.model + (corrupted ? "/corrupted" : "");
   for (const QuickSettings& settings : quick) {
     if (!matches(name, settings.runs)) continue;

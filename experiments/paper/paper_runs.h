@@ -10,8 +10,7 @@
 namespace shatter::experiments {
 
 /// A model with its recipe: 100 epochs, batch 128, momentum 0.9, centre crop 28, no regulariser.
-CellConfig paper_run(const std::string& model,
-                     data::Corruption corruption = data::Corruption::none);
+CellConfig paper_run(const std::string& model, const data::Corruption& corruption = {});
 
 /// The same on fewer images, until it fits them. The rates and small batches give every run steps
 /// enough to fit its images and Inception's running averages time to settle.

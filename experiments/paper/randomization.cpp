@@ -14,15 +14,6 @@
 namespace shatter::experiments {
 namespace {
 
-using data::Corruption;
-
-std::string setting_name(const CellConfig& config) {
-  if (config.corruption != Corruption::partial_labels) return data::name_of(config.corruption);
-  char text[32];
-  std::snprintf(text, sizeof text, "p=%g", config.corruption_probability);
-  return text;
-}
-
 /// What a run is known by when its images come from no file.
 std::string checksum(const Tensor& tensor) {
   const Tensor packed = tensor.to(Device{}).packed();
@@ -84,16 +75,12 @@ void throw_unless_finished(const std::vector<Outcome>& outcomes, const std::vect
 RandomizationSetting summary(const CellConfig& config, const RowReport& row, const RowReport& own,
                              const RowReport& against_true) {
   RandomizationSetting setting{.corruption = config.corruption,
-                               .probability = config.corruption_probability,
                                .runs = row.runs,
                                .diverged = static_cast<int>(row.diverged.size()),
                                .train = row.sample(row.quantities.at(0)),
                                .test = row.sample(row.quantities.at(1)),
                                .time_to_fit = {},
                                .relative_time = {}};
-  const bool labels = setting.corruption == Corruption::partial_labels ||
-                      setting.corruption == Corruption::random_labels;
-  if (!labels) setting.probability = 0;
   setting.time_to_fit = own.sample(own.quantities.at(2));
   setting.relative_time = against_true.sample(against_true.quantities.at(0));
   return setting;
@@ -117,27 +104,31 @@ CellConfig as_stored() {
   return config;
 }
 
-std::vector<TrainingRow> randomization_rows(const std::string& prefix, const std::string& title,
-                                            const CellConfig& training,
-                                            const std::vector<double>& levels, bool pixels) {
-  std::vector<TrainingRow> rows;
-  const auto add = [&](Corruption corruption, double p) {
-    CellConfig full = training;
-    full.corruption = corruption;
-    full.corruption_probability = p;
-    rows.push_back(
-        {.name = prefix + "/" + setting_name(full), .title = title, .full = full, .quick = full});
-  };
-  add(Corruption::none, 1);
+std::vector<data::Corruption> randomization_settings(const std::vector<double>& levels,
+                                                     bool pixels) {
+  namespace corruption = data::corruption;
+  std::vector<data::Corruption> settings{corruption::none()};
   for (const double p : levels) {
     check(p > 0 && p < 1, "randomization_test: a level of ", p, "; 0 and 1 always run");
-    add(Corruption::partial_labels, p);
+    settings.push_back(corruption::partial_labels(p));
   }
-  add(Corruption::random_labels, 1);
-  if (!pixels) return rows;
-  for (const Corruption corruption :
-       {Corruption::shuffled_pixels, Corruption::random_pixels, Corruption::gaussian}) {
-    add(corruption, 1);
+  settings.push_back(corruption::random_labels());
+  if (!pixels) return settings;
+  for (const data::Corruption& one :
+       {corruption::shuffled_pixels(), corruption::random_pixels(), corruption::gaussian()})
+    settings.push_back(one);
+  return settings;
+}
+
+std::vector<TrainingRow> randomization_rows(const std::string& prefix, const std::string& title,
+                                            const CellConfig& training,
+                                            const std::vector<data::Corruption>& settings) {
+  std::vector<TrainingRow> rows;
+  for (const data::Corruption& setting : settings) {
+    CellConfig full = training;
+    full.corruption = setting;
+    rows.push_back(
+        {.name = prefix + "/" + setting.label(), .title = title, .full = full, .quick = full});
   }
   return rows;
 }
@@ -149,7 +140,7 @@ std::vector<Reading> randomization_readings(const std::vector<TrainingRow>& rows
   const std::string first = rows.front().name;
   std::vector<Reading> readings;
   for (const TrainingRow& row : rows) {
-    const std::string name = row.name, title = row.title + ", " + setting_name(row.full);
+    const std::string name = row.name, title = row.title + ", " + row.full.corruption.label();
     const auto time_of = [fitted](const Result& run) {
       return first_step(run, "train_accuracy", fitted, true);
     };
@@ -203,8 +194,16 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
   training.model = options.name + "-" + structure(model(), image);
   training.dataset = describe(data);
   training.device = options.device.is_cpu() ? "cpu" : "cuda";
+  std::vector<data::Corruption> settings = randomization_settings(options.levels, options.pixels);
+  for (const data::Corruption& own : options.corruptions) {
+    check(static_cast<bool>(own.apply), "randomization_test: the corruption ", own.name,
+          " has no function");
+    check(std::ranges::find(settings, own) == settings.end(), "randomization_test: two settings ",
+          own.label());
+    settings.push_back(own);
+  }
   const std::vector<TrainingRow> rows =
-      randomization_rows(options.name, options.name, training, options.levels, options.pixels);
+      randomization_rows(options.name, options.name, training, settings);
 
   const DataSource source(data);
   std::vector<Job> jobs;

@@ -22,6 +22,8 @@ struct RandomizationOptions {
   std::vector<double> levels = {0.2, 0.4, 0.6, 0.8};
   /// Also shuffled pixels, random pixels, Gaussian. Refused for images of one pixel.
   bool pixels = true;
+  /// Further settings, ready ones (data/corruption.h) or of your own.
+  std::vector<data::Corruption> corruptions = {};
   /// Everything but model, data, corruption and seeds is used; weight decay falls on parameters of
   /// two and more dimensions. Unlike the paper's cells it neither crops nor whitens by itself.
   CellConfig training = as_stored();
@@ -38,8 +40,7 @@ struct RandomizationOptions {
 
 /// One setting over all seeds.
 struct RandomizationSetting {
-  data::Corruption corruption = data::Corruption::none;
-  double probability = 0;    ///< of a label being drawn anew; 0 where labels are true
+  data::Corruption corruption = {};
   std::vector<Result> runs;  ///< finished, one for each seed
   int diverged = 0;          ///< runs that did; they are in none of the samples
   Sample train, test;        ///< accuracy in percent
@@ -58,10 +59,15 @@ RandomizationResult randomization_test(const std::function<Module()>& model,
                                        const data::TrainTest& data,
                                        const RandomizationOptions& options);
 
-/// Rows and readings of such a test, for a program: names begin with `prefix` ("mnist/lenet").
+/// The settings of a test: true labels, the levels, random labels, and the three of pixels if asked
+/// for.
+std::vector<data::Corruption> randomization_settings(const std::vector<double>& levels,
+                                                     bool pixels);
+/// Rows and readings of such a test, for a program: names begin with `prefix` ("mnist/lenet"). The
+/// first setting is what times are relative to.
 std::vector<TrainingRow> randomization_rows(const std::string& prefix, const std::string& title,
                                             const CellConfig& training,
-                                            const std::vector<double>& levels, bool pixels);
+                                            const std::vector<data::Corruption>& settings);
 std::vector<Reading> randomization_readings(const std::vector<TrainingRow>& rows, double fitted);
 
 }  // namespace shatter::experiments

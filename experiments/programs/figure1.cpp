@@ -11,6 +11,7 @@ namespace {
 
 using namespace shatter::experiments;
 using shatter::data::Corruption;
+namespace corruption = shatter::data::corruption;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
@@ -42,18 +43,16 @@ TrainingRow row(const std::string& name, const CellConfig& full) {
 std::vector<TrainingRow> rows() {
   std::vector<TrainingRow> all;
   for (const char* model : models) {
-    for (const Corruption setting :
-         {Corruption::none, Corruption::random_labels, Corruption::shuffled_pixels,
-          Corruption::random_pixels, Corruption::gaussian}) {
-      all.push_back(row(row_name(model, name_of(setting)), paper_run(model, setting)));
+    for (const Corruption& setting :
+         {corruption::none(), corruption::random_labels(), corruption::shuffled_pixels(),
+          corruption::random_pixels(), corruption::gaussian()}) {
+      all.push_back(row(row_name(model, setting.name), paper_run(model, setting)));
     }
   }
   for (const auto& [model, error, tolerance] : curves) {
     for (const int p : levels) {
       if (p == 0 || p == 100) continue;
-      CellConfig full = paper_run(model, Corruption::partial_labels);
-      full.corruption_probability = p / 100.0;
-      all.push_back(row(row_at(model, p), full));
+      all.push_back(row(row_at(model, p), paper_run(model, corruption::partial_labels(p / 100.0))));
     }
   }
   return all;

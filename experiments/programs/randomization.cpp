@@ -38,16 +38,25 @@ TrainingProgram program() {
            .examples = {"randomization_test --rows 'mnist/lenet/*' --quick",
                         "randomization_test --rows 'mnist/lenet/true*,mnist/lenet/random-labels'",
                         "randomization_test --rows 'cifar10/mlp-1x512/*' --seeds 3"},
-           .rows = "mnist/lenet/*"},
+           .rows = "mnist/lenet/true-labels,mnist/lenet/p=*,mnist/lenet/random-labels,"
+                   "mnist/lenet/shuffled-pixels,mnist/lenet/random-pixels,mnist/lenet/gaussian"},
       .title = "Randomization test",
       .rows = {},
       .task = paper_task,
       .readings = {}};
+  namespace corruption = shatter::data::corruption;
+  std::vector<shatter::data::Corruption> settings =
+      randomization_settings({0.2, 0.4, 0.6, 0.8}, true);
+  for (const shatter::data::Corruption& further :
+       {corruption::permuted_labels(), corruption::wrong_labels(1), corruption::wrong_labels(0.4),
+        corruption::pair_flips(0.4), corruption::shuffled_values(), corruption::random_values(),
+        corruption::replaced_images(0.4)})
+    settings.push_back(further);
   for (const Images& images : sets) {
     for (const char* model : models) {
-      std::vector<TrainingRow> rows = randomization_rows(
-          std::string(images.name) + "/" + model, recipe(model).title + " on " + images.name,
-          training(model, images), {0.2, 0.4, 0.6, 0.8}, true);
+      std::vector<TrainingRow> rows = randomization_rows(std::string(images.name) + "/" + model,
+                                                         recipe(model).title + " on " + images.name,
+                                                         training(model, images), settings);
       for (TrainingRow& row : rows) row.quick = quick_run(row.full);
       const std::vector<Reading> readings = randomization_readings(rows, 0.99);
       program.rows.insert(program.rows.end(), rows.begin(), rows.end());

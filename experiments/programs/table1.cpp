@@ -50,8 +50,9 @@ constexpr PaperRow paper[] = {
 
 CellConfig full_size(const PaperRow& row) {
   const bool random = row.labels == random_labels;
-  CellConfig config = paper_run(row.model, random ? shatter::data::Corruption::random_labels
-                                                  : shatter::data::Corruption::none);
+  using namespace shatter::data::corruption;
+  CellConfig config =
+      paper_run(row.model, random ? shatter::data::corruption::random_labels() : none());
   config.random_crop = row.random_crop;
   if (row.weight_decay) config.weight_decay = recipe(row.model).weight_decay;
   return config;

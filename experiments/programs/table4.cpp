@@ -8,7 +8,7 @@
 namespace {
 
 using namespace shatter::experiments;
-using shatter::data::Corruption;
+namespace corruption = shatter::data::corruption;
 
 /// What is done beside fitting random labels.
 struct Regulariser {
@@ -48,7 +48,7 @@ bool augmented(const PaperRow& row) {
 }
 
 CellConfig full_size(const PaperRow& row) {
-  CellConfig config = paper_run(row.model, Corruption::random_labels);
+  CellConfig config = paper_run(row.model, corruption::random_labels());
   config.weight_decay = row.regulariser.weight_decay;
   config.random_crop = row.regulariser.random_crop;
   if (row.regulariser.flip_and_rotate) {

@@ -24,7 +24,7 @@ int censored(const RowReport& report, const Quantity& quantity) {
 }
 
 bool random_labels(const json& cell) {
-  return cell["data"]["corruption"]["kind"] == data::name_of(data::Corruption::random_labels);
+  return cell["data"]["corruption"]["kind"] == data::corruption::random_labels().name;
 }
 
 double mean_epochs(const RowReport& report) {

@@ -29,8 +29,6 @@ bool belongs(const CellConfig& config, const TrainingRow& row) {
       (config.dataset.name == full.dataset.name || config.dataset.name == "synthetic") &&
       (config.dataset.held_out > 0) == (full.dataset.held_out > 0);
   return config.model == full.model && config.corruption == full.corruption &&
-         (full.corruption != data::Corruption::partial_labels ||
-          config.corruption_probability == full.corruption_probability) &&
          config.random_crop == full.random_crop && config.flip == full.flip &&
          config.rotation == full.rotation && config.whiten == full.whiten &&
          config.weight_decay == full.weight_decay && config.crop == full.crop && data_fits;

@@ -5,15 +5,6 @@
 #include <numeric>
 
 namespace shatter::experiments {
-namespace {
-
-bool changes_pixels(data::Corruption corruption) {
-  return corruption == data::Corruption::shuffled_pixels ||
-         corruption == data::Corruption::random_pixels || corruption == data::Corruption::gaussian;
-}
-
-}  // namespace
-
 DataSource DataSource::open(const std::string& name, const std::filesystem::path& folder) {
   return {
       name,
@@ -57,18 +48,17 @@ data::TrainTest DataSource::first(std::int64_t train_size, std::int64_t test_siz
 data::TrainTest DataSource::load(const CellConfig& config, Device device) const {
   data::TrainTest cut = first(config.dataset.train_size, config.dataset.test_size);
   cut = {cut.train.to(device), cut.test.to(device)};
-  if (config.corruption == data::Corruption::none) return cut;
-  return data::corrupt(cut, {.corruption = config.corruption,
-                             .probability = config.corruption_probability,
-                             .seed = seeds_of(config).corrupt,
-                             .crop = changes_pixels(config.corruption) ? config.crop : 0});
+  if (!config.corruption.changes_anything()) return cut;
+  return data::corrupt(cut, config.corruption,
+                       {.seed = seeds_of(config).corrupt,
+                        .crop = config.corruption.changes_inputs ? config.crop : 0});
 }
 
 data::Dataset DataSource::held_out(const CellConfig& config) const {
   const auto [name, checksums, train_size, test_size, size] = config.dataset;
   if (size == 0) return {};
-  check(config.corruption == data::Corruption::none,
-        "held-out images are for true labels, not for ", data::name_of(config.corruption));
+  check(!config.corruption.changes_anything(), "held-out images are for true labels, not for ",
+        config.corruption.name);
   std::vector<std::int64_t> places(static_cast<std::size_t>(size));
   std::iota(places.begin(), places.end(), train_size);
   return data::subset(raw_.train, places);

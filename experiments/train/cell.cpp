@@ -26,11 +26,10 @@ bool has_momentum(const std::string& optimizer) {
 }
 
 json to_json(const CellConfig& config) {
-  json corruption = {{"kind", data::name_of(config.corruption)}};
-  if (config.corruption != data::Corruption::none) corruption["seed"] = config.corruption_seed;
-  if (config.corruption == data::Corruption::partial_labels) {
-    corruption["probability"] = config.corruption_probability;
-  }
+  json corruption = {{"kind", config.corruption.name}};
+  if (config.corruption.changes_anything()) corruption["seed"] = config.corruption_seed;
+  for (const auto& [name, numbers] : config.corruption.parameters)
+    corruption[name] = numbers.size() == 1 ? json(numbers.front()) : json(numbers);
   json object = {
       {"model", config.model},
       {"data",
@@ -66,6 +65,20 @@ json to_json(const CellConfig& config) {
   return object;
 }
 
+namespace {
+
+data::Corruption corruption_of(const json& source) {
+  std::map<std::string, std::vector<double>> parameters;
+  for (const auto& [key, value] : source.items()) {
+    if (key == "kind" || key == "seed") continue;
+    parameters[key] =
+        value.is_array() ? value.get<std::vector<double>>() : std::vector{value.get<double>()};
+  }
+  return data::corruption::named(source.at("kind").get<std::string>(), parameters);
+}
+
+}  // namespace
+
 CellConfig cell_config(const json& source, const std::string& where) {
   CellConfig config;
   try {
@@ -78,9 +91,8 @@ CellConfig cell_config(const json& source, const std::string& where) {
     dataset.at("checksums").get_to(config.dataset.checksums);
     dataset.at("train_size").get_to(config.dataset.train_size);
     dataset.at("test_size").get_to(config.dataset.test_size);
-    config.corruption = data::corruption_from_name(corruption.at("kind").get<std::string>());
+    config.corruption = corruption_of(corruption);
     config.corruption_seed = corruption.value("seed", config.corruption_seed);
-    config.corruption_probability = corruption.value("probability", 1.0);
     dataset.at("crop").get_to(config.crop);
     dataset.at("random_crop").get_to(config.random_crop);
     config.dataset.held_out = dataset.value("held_out", config.dataset.held_out);
@@ -123,10 +135,10 @@ std::string hash8(const json& source) {
 }
 
 std::string folder_name(const CellConfig& config) {
-  std::string name = config.model + "-" + data::name_of(config.corruption);
-  if (config.corruption == data::Corruption::partial_labels) {
+  std::string name = config.model + "-" + config.corruption.name;
+  if (config.corruption.parameters.contains("probability")) {
     char percent[16];
-    std::snprintf(percent, sizeof percent, "-%g", 100 * config.corruption_probability);
+    std::snprintf(percent, sizeof percent, "-%g", 100 * config.corruption.parameter("probability"));
     name += percent;
   }
   if (config.random_crop) name += "-crop";

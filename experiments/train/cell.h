@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <shatter/data/randomize.h>
+#include <shatter/data/corruption.h>
 #include <shatter/experiments/train/record.h>
 #include <nlohmann/json_fwd.hpp>
 
@@ -27,8 +27,7 @@ struct DataConfig {
 struct CellConfig {
   std::string model;
   DataConfig dataset;
-  data::Corruption corruption = data::Corruption::none;
-  double corruption_probability = 1;  ///< of partial label corruption
+  data::Corruption corruption;        ///< by name and parameters
   std::uint64_t corruption_seed = 1;  ///< hashed only where there is a corruption
   std::int64_t crop = 28;             ///< 0: the stored size
   bool random_crop = false, flip = false;

@@ -7,6 +7,7 @@
 using namespace shatter;
 using namespace shatter::test;
 using data::Corruption;
+namespace corruption = data::corruption;
 
 namespace {
 
@@ -34,18 +35,17 @@ TEST_CASE("on CUDA every corruption has the host's bits") {
   data::TrainTest clean{data::synthetic(data::Split::train, {.size = 70}),
                         data::synthetic(data::Split::test, {.size = 5})};
   const auto compare = [&] {
-    for (const Corruption corruption :
-         {Corruption::none, Corruption::partial_labels, Corruption::random_labels,
-          Corruption::shuffled_pixels, Corruption::random_pixels, Corruption::gaussian}) {
-      INFO(data::name_of(corruption));
-      const data::CorruptionOptions options{.corruption = corruption,
-                                            .probability = 0.5,
-                                            .seed = 2,
-                                            .crop = 27,
-                                            .corrupt_test_labels = true};
-      const data::TrainTest here = data::corrupt(clean, options);
+    for (const Corruption& setting :
+         {corruption::none(), corruption::partial_labels(0.5), corruption::random_labels(),
+          corruption::shuffled_pixels(), corruption::random_pixels(), corruption::gaussian(),
+          corruption::permuted_labels(), corruption::wrong_labels(0.5), corruption::pair_flips(0.5),
+          corruption::shuffled_values(), corruption::random_values(),
+          corruption::replaced_images(0.5)}) {
+      INFO(setting.name);
+      const data::CorruptionOptions options{.seed = 2, .crop = 27, .corrupt_test_labels = true};
+      const data::TrainTest here = data::corrupt(clean, setting, options);
       const data::TrainTest there =
-          data::corrupt({clean.train.to(gpu), clean.test.to(gpu)}, options);
+          data::corrupt({clean.train.to(gpu), clean.test.to(gpu)}, setting, options);
       check_equal(there.train, here.train);
       check_equal(there.test, here.test);
     }
@@ -60,9 +60,9 @@ TEST_CASE("on CUDA a cell's images are corrupted where it trains") {
   if (!has_gpu()) return;
   const auto source = experiments::DataSource::synthetic(64, 30);
   CellConfig config = config_of("fp32");
-  for (const Corruption corruption :
-       {Corruption::none, Corruption::partial_labels, Corruption::gaussian}) {
-    config.corruption = corruption;
+  for (const Corruption& setting :
+       {corruption::none(), corruption::partial_labels(1), corruption::gaussian()}) {
+    config.corruption = setting;
     const data::TrainTest here = source.load(config), there = source.load(config, Device::cuda());
     check_equal(there.train, here.train);
     check_equal(there.test, here.test);

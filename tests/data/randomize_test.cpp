@@ -1,4 +1,5 @@
 // The corruptions of the randomization tests: counts, bijections, moments, and what they ignore.
+#include <shatter/data/corruption.h>
 #include <shatter/data/randomize.h>
 #include <shatter/kernels/context.h>
 
@@ -311,34 +312,165 @@ TEST_CASE("center crop: offset (h - size) / 2") {
   CHECK_THROWS_AS(data::center_crop(set, 0), Error);
 }
 
-TEST_CASE("corruptions are known by name") {
-  using data::Corruption;
-  for (const Corruption c :
-       {Corruption::none, Corruption::partial_labels, Corruption::random_labels,
-        Corruption::shuffled_pixels, Corruption::random_pixels, Corruption::gaussian}) {
-    CHECK(data::corruption_from_name(data::name_of(c)) == c);
+TEST_CASE("corruptions are known by name and parameters") {
+  namespace corruption = data::corruption;
+  for (const data::Corruption& c :
+       {corruption::none(), corruption::partial_labels(0.2), corruption::random_labels(),
+        corruption::shuffled_pixels(), corruption::random_pixels(), corruption::gaussian(),
+        corruption::permuted_labels(), corruption::wrong_labels(0.3), corruption::pair_flips(0.4),
+        corruption::shuffled_values(), corruption::random_values(),
+        corruption::replaced_images(0.5), corruption::label_transitions({{0.5, 0.5}, {0, 1}})}) {
+    INFO(c.name);
+    const data::Corruption again = corruption::named(c.name, c.parameters);
+    CHECK(again == c);
+    CHECK(static_cast<bool>(again.apply) == static_cast<bool>(c.apply));
+    CHECK(again.changes_inputs == c.changes_inputs);
   }
-  CHECK(std::string(data::name_of(Corruption::none)) == "true-labels");
-  CHECK_THAT(message_of([] { data::corruption_from_name("noise"); }, ErrorKind::usage),
-             Contains("\"noise\"") && Contains("random-pixels"));
+  CHECK(corruption::none().name == "true-labels");
+  CHECK(corruption::partial_labels(0.2).label() == "p=0.2");
+  CHECK(corruption::wrong_labels(0.3).label() == "wrong-labels-p=0.3");
+  CHECK_FALSE(corruption::wrong_labels(0.3) == corruption::wrong_labels(0.4));
+  const data::TrainTest clean{marked(6, 4, 4, 1), marked(2, 4, 4, 1)};
+  const auto refused = [](const std::function<void()>& f) {
+    return message_of(f, ErrorKind::usage);
+  };
+  CHECK_THAT(refused([&] { data::corrupt(clean, corruption::named("noise")); }),
+             Contains("noise has no function"));
+  CHECK_THAT(refused([] { corruption::named("pair-flips"); }), Contains("probability is missing"));
+  CHECK_THAT(refused([] {
+               corruption::named("gaussian", {{"share", {1}}});
+             }),
+             Contains("does not have"));
+  CHECK_THAT(refused([] { corruption::partial_labels(1.5); }), Contains("1.5"));
+  CHECK_THAT(refused([] {
+               corruption::label_transitions({{1, 0}, {0.5, 0.6}});
+             }),
+             Contains("sum to 1.1"));
+  CHECK_THAT(refused([&] {
+               data::corrupt(clean, corruption::label_transitions({{1, 0}, {0, 1}}));
+             }),
+             Contains("4 numbers"));
+  CHECK_THAT(refused([&] {
+               data::corrupt(clean, {.name = "half", .apply = [](const data::TrainTest& d, auto) {
+                                       return data::TrainTest{data::first(d.train, 3), d.test};
+                                     }});
+             }),
+             Contains("made 3 and 2 images of 6 and 2"));
+}
+
+TEST_CASE("further corruptions of labels keep what they promise") {
+  namespace corruption = data::corruption;
+  const std::int64_t n = 6000, classes = 10;
+  const data::TrainTest clean{marked(n, 2, 2, 1), marked(50, 2, 2, 1)};
+  const std::vector<std::int32_t> before = labels_of(clean.train);
+  const auto with = [&](const data::Corruption& c, std::uint64_t seed = 3) {
+    const data::TrainTest result = data::corrupt(clean, c, {.seed = seed});
+    CHECK(labels_of(result.test) == labels_of(clean.test));
+    CHECK(result.train.true_labels.values<std::int32_t>() == before);
+    CHECK(same_images(result.train, clean.train));
+    CHECK(labels_of(data::corrupt(clean, c, {.seed = seed}).train) == labels_of(result.train));
+    return labels_of(result.train);
+  };
+  const auto changed = [&](const std::vector<std::int32_t>& after) {
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < after.size(); ++i) count += after[i] != before[i];
+    return double(count);
+  };
+  const auto near_binomial = [&](double count, double trials, double p) {
+    CHECK(std::abs(count - trials * p) <= 4 * std::sqrt(trials * p * (1 - p)));
+  };
+
+  const auto permuted = with(corruption::permuted_labels());
+  auto a = before, b = permuted;
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  CHECK(a == b);
+  near_binomial(changed(permuted), n, 1 - 1.0 / double(classes));
+  CHECK(with(corruption::permuted_labels(), 4) != permuted);
+
+  const auto wrong = with(corruption::wrong_labels());
+  CHECK(changed(wrong) == double(n));
+  std::vector<double> shifts(classes);
+  for (std::size_t i = 0; i < wrong.size(); ++i)
+    ++shifts[std::size_t((wrong[i] - before[i] + classes) % classes)];
+  for (std::size_t shift = 1; shift < shifts.size(); ++shift)
+    near_binomial(shifts[shift], n, 1.0 / double(classes - 1));
+  near_binomial(changed(with(corruption::wrong_labels(0.3))), n, 0.3);
+
+  const auto flips = with(corruption::pair_flips(0.4));
+  near_binomial(changed(flips), n, 0.4);
+  for (std::size_t i = 0; i < flips.size(); ++i)
+    REQUIRE((flips[i] == before[i] || flips[i] == (before[i] + 1) % classes));
+
+  // Class 0 stays, class 1 becomes 2 or 3, all others become 0.
+  std::vector<std::vector<double>> matrix(classes, std::vector<double>(classes, 0));
+  for (auto& row : matrix) row[0] = 1;
+  matrix[1] = {0, 0, 0.25, 0.75, 0, 0, 0, 0, 0, 0};
+  const auto moved = with(corruption::label_transitions(matrix));
+  double ones = 0, twos = 0;
+  for (std::size_t i = 0; i < moved.size(); ++i) {
+    if (before[i] != 1) {
+      REQUIRE(moved[i] == 0);
+      continue;
+    }
+    REQUIRE((moved[i] == 2 || moved[i] == 3));
+    ++ones;
+    twos += moved[i] == 2;
+  }
+  near_binomial(twos, ones, 0.25);
+}
+
+TEST_CASE("further corruptions of images keep what they promise") {
+  namespace corruption = data::corruption;
+  const data::TrainTest clean{marked(60, 5, 4, 3), marked(20, 5, 4, 3)};
+  const auto values_of = [](const data::Dataset& set, std::int64_t image) {
+    return set.images.slice_items(image, 1).values<float>();
+  };
+  const auto sorted = [](std::vector<float> values) {
+    std::sort(values.begin(), values.end());
+    return values;
+  };
+  for (const bool shared : {true, false}) {
+    const data::TrainTest result = data::corrupt(
+        clean, shared ? corruption::shuffled_values() : corruption::random_values(), {.seed = 5});
+    CHECK(result.train.images.shape() == clean.train.images.shape());
+    // Channels no longer move together, but nothing is lost.
+    for (std::int64_t i = 0; i < 20; ++i) {
+      REQUIRE(sorted(values_of(result.train, i)) == sorted(values_of(clean.train, i)));
+      REQUIRE(sorted(values_of(result.test, i)) == sorted(values_of(clean.test, i)));
+    }
+    CHECK(labels_of(result.train) == labels_of(clean.train));
+  }
+  const double share = 0.5;
+  const data::TrainTest some =
+      data::corrupt(clean, corruption::replaced_images(share), {.seed = 5});
+  const data::TrainTest all = data::corrupt(clean, corruption::gaussian(), {.seed = 5});
+  int replaced = 0;
+  for (std::int64_t i = 0; i < 60; ++i) {
+    std::vector<float> stored = values_of(clean.train, i);
+    for (float& value : stored) value *= float(1.0 / 255);
+    const std::vector<float> now = values_of(some.train, i);
+    const bool noise = now == values_of(all.train, i);
+    replaced += noise;
+    if (!noise) REQUIRE(now == stored);
+  }
+  CHECK(std::abs(replaced - 30) <= 4 * std::sqrt(60 * 0.25));
 }
 
 TEST_CASE("corrupt: what happens to which split") {
+  namespace corruption = data::corruption;
   using data::Corruption;
   const data::TrainTest clean{marked(120, 9, 9, 3), marked(40, 9, 9, 3)};
-  const auto with = [&](Corruption corruption, bool test_labels = false) {
-    return data::corrupt(clean, {.corruption = corruption,
-                                 .probability = 0.5,
-                                 .seed = 2,
-                                 .crop = 7,
-                                 .corrupt_test_labels = test_labels});
+  const auto with = [&](const Corruption& corruption, bool test_labels = false) {
+    return data::corrupt(clean, corruption,
+                         {.seed = 2, .crop = 7, .corrupt_test_labels = test_labels});
   };
-  const data::TrainTest cropped = with(Corruption::none);
+  const data::TrainTest cropped = with(corruption::none());
   CHECK(cropped.train.images.shape() == Shape{120, 7, 7, 3});
   CHECK(cropped.test.images.shape() == Shape{40, 7, 7, 3});
   CHECK(data::corrupt(clean, {}).train.images.shares_storage(clean.train.images));
 
-  for (const Corruption c : {Corruption::partial_labels, Corruption::random_labels}) {
+  for (const Corruption& c : {corruption::partial_labels(0.5), corruption::random_labels()}) {
     const data::TrainTest result = with(c);
     CHECK(same_images(result.train, cropped.train));
     CHECK(labels_of(result.train) != labels_of(clean.train));
@@ -356,18 +488,18 @@ TEST_CASE("corrupt: what happens to which split") {
     for (std::size_t i = 0; i < before.size(); ++i) count += before[i] != after[i];
     return count;
   };
-  CHECK(wrong(with(Corruption::random_labels)) > wrong(with(Corruption::partial_labels)));
+  CHECK(wrong(with(corruption::random_labels())) > wrong(with(corruption::partial_labels(0.5))));
 
   // After the crop: the shuffle is one of 49 places, the same for both splits.
-  const data::TrainTest shuffled = with(Corruption::shuffled_pixels);
+  const data::TrainTest shuffled = with(corruption::shuffled_pixels());
   CHECK(moves(cropped.train, shuffled.train, 0) == moves(cropped.test, shuffled.test, 39));
-  const data::TrainTest random = with(Corruption::random_pixels);
+  const data::TrainTest random = with(corruption::random_pixels());
   std::set<std::vector<std::size_t>> orders;
   for (std::int64_t i = 0; i < 120; ++i) orders.insert(moves(cropped.train, random.train, i));
   for (std::int64_t i = 0; i < 40; ++i) orders.insert(moves(cropped.test, random.test, i));
   CHECK(orders.size() == 160);
 
-  const data::TrainTest noise = with(Corruption::gaussian);
+  const data::TrainTest noise = with(corruption::gaussian());
   const data::PixelStatistics wanted = data::pixel_statistics(cropped.train);
   const data::PixelStatistics found = data::pixel_statistics(noise.test);
   for (std::size_t c = 0; c < 3; ++c) {
@@ -383,7 +515,7 @@ TEST_CASE("corrupt: what happens to which split") {
 }
 
 TEST_CASE("corruptions never change: results are found by their configuration") {
-  using data::Corruption;
+  namespace corruption = data::corruption;
   const auto hash = [](const data::Dataset& set) {  // FNV-1a of images and labels
     std::uint64_t value = 0xcbf29ce484222325u;
     for (const Tensor& part : {set.images, set.labels}) {
@@ -395,19 +527,16 @@ TEST_CASE("corruptions never change: results are found by their configuration") 
   const data::TrainTest clean{data::synthetic(data::Split::train, {.size = 70}),
                               data::synthetic(data::Split::test, {.size = 5})};
   // As they were computed by the library's first version. Normal pixels hang on the C library.
-  const std::tuple<Corruption, std::uint64_t, std::uint64_t> expected[] = {
-      {Corruption::none, 0x3c3d9984621e9966, 0xa1b8d8d6289c97f3},
-      {Corruption::partial_labels, 0x98a42bc970f2523d, 0x38eb457736cb6384},
-      {Corruption::random_labels, 0x5b7480031b271cb5, 0xb39bb3857de2803c},
-      {Corruption::shuffled_pixels, 0xff68337b228cde66, 0x8b886531a0bd9dbd},
-      {Corruption::random_pixels, 0x7a7ef7275e914708, 0x3c7a00050a440c3f}};
-  for (const auto& [corruption, train, test] : expected) {
-    const data::TrainTest result = data::corrupt(clean, {.corruption = corruption,
-                                                         .probability = 0.5,
-                                                         .seed = 2,
-                                                         .crop = 27,
-                                                         .corrupt_test_labels = true});
-    INFO(data::name_of(corruption));
+  const std::tuple<data::Corruption, std::uint64_t, std::uint64_t> expected[] = {
+      {corruption::none(), 0x3c3d9984621e9966, 0xa1b8d8d6289c97f3},
+      {corruption::partial_labels(0.5), 0x98a42bc970f2523d, 0x38eb457736cb6384},
+      {corruption::random_labels(), 0x5b7480031b271cb5, 0xb39bb3857de2803c},
+      {corruption::shuffled_pixels(), 0xff68337b228cde66, 0x8b886531a0bd9dbd},
+      {corruption::random_pixels(), 0x7a7ef7275e914708, 0x3c7a00050a440c3f}};
+  for (const auto& [setting, train, test] : expected) {
+    const data::TrainTest result =
+        data::corrupt(clean, setting, {.seed = 2, .crop = 27, .corrupt_test_labels = true});
+    INFO(setting.name);
     CHECK(hash(result.train) == train);
     CHECK(hash(result.test) == test);
   }

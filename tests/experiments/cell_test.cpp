@@ -17,7 +17,7 @@ CellConfig example() {
   CellConfig config;
   config.model = "mlp-1x512";
   config.dataset.checksums = {{"data_batch_1.bin", "0123"}, {"test_batch.bin", "4567"}};
-  config.corruption = data::Corruption::random_labels;
+  config.corruption = data::corruption::random_labels();
   return config;
 }
 
@@ -69,12 +69,9 @@ TEST_CASE("Everything that changes numbers changes the hash") {
   changed([](CellConfig& c) { c.dataset.checksums["test_batch.bin"] = "9999"; });
   changed([](CellConfig& c) { c.dataset.train_size = 10; });
   changed([](CellConfig& c) { c.dataset.test_size = 10; });
-  changed([](CellConfig& c) { c.corruption = data::Corruption::none; });
-  changed([](CellConfig& c) {
-    c.corruption = data::Corruption::partial_labels;
-    c.corruption_probability = 0.5;
-  });
-  changed([](CellConfig& c) { c.corruption = data::Corruption::partial_labels; });
+  changed([](CellConfig& c) { c.corruption = data::corruption::none(); });
+  changed([](CellConfig& c) { c.corruption = data::corruption::partial_labels(0.5); });
+  changed([](CellConfig& c) { c.corruption = data::corruption::partial_labels(1); });
   changed([](CellConfig& c) { c.corruption_seed = 2; });
   changed([](CellConfig& c) { c.crop = 32; });
   changed([](CellConfig& c) { c.random_crop = true; });
@@ -106,7 +103,7 @@ TEST_CASE("Everything that changes numbers changes the hash") {
 
 TEST_CASE("The corruption's seed is no part of a run without corruption") {
   CellConfig a = example(), b = example();
-  a.corruption = b.corruption = data::Corruption::none;
+  a.corruption = b.corruption = data::corruption::none();
   b.corruption_seed = 9;
   CHECK(hash(a) == hash(b));
 }

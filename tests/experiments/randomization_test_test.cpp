@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <shatter/core/npy.h>
 #include <shatter/core/random.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/layers/layers.h>
@@ -52,14 +53,12 @@ TEST_CASE("Every setting is trained, and true labels are the measure of time") {
   REQUIRE(result.settings.size() == 6);
   const RandomizationSetting& truth = result.settings[0];
   const RandomizationSetting& random = result.settings[2];
-  CHECK(truth.corruption == data::Corruption::none);
-  CHECK(truth.probability == 0);
-  CHECK(result.settings[1].probability == 0.5);
-  CHECK(random.corruption == data::Corruption::random_labels);
-  CHECK(random.probability == 1);
-  CHECK(result.settings[5].corruption == data::Corruption::gaussian);
+  CHECK(truth.corruption == data::corruption::none());
+  CHECK(result.settings[1].corruption == data::corruption::partial_labels(0.5));
+  CHECK(random.corruption == data::corruption::random_labels());
+  CHECK(result.settings[5].corruption == data::corruption::gaussian());
   for (const RandomizationSetting& setting : result.settings) {
-    INFO(data::name_of(setting.corruption));
+    INFO(setting.corruption.name);
     CHECK(setting.runs.size() == 2);
     CHECK(setting.train.mean == Approx(100));
     CHECK(setting.time_to_fit.n == 2);
@@ -107,7 +106,8 @@ TEST_CASE("A test with a folder does not take one model's runs for another's of 
 
 TEST_CASE("A setting is read without true labels, a diverged one counts once") {
   CellConfig training = options().training;
-  const std::vector<TrainingRow> rows = randomization_rows("x", "X", training, {}, false);
+  const std::vector<TrainingRow> rows =
+      randomization_rows("x", "X", training, randomization_settings({}, false));
   const std::vector<Reading> readings = randomization_readings(rows, 0.99);
   const Result cell{
       .config = to_json(rows[1].full),
@@ -161,6 +161,43 @@ TEST_CASE("Images are taken whole and as they are unless asked otherwise") {
   CHECK_THROWS_WITH(randomization_test(linear(5), vectors, small), Contains("pixels = false"));
   small.pixels = false;
   CHECK(randomization_test(linear(5), vectors, small).settings.size() == 2);
+}
+
+TEST_CASE("A corruption of one's own is a setting like the paper's") {
+  const TemporaryFolder folder;
+  RandomizationOptions small = stored_in(folder);
+  // Every label of the first half becomes class 3.
+  const data::Corruption own{
+      .name = "half-threes",
+      .parameters = {{"class", {3}}},
+      .apply = [](const data::TrainTest& given, std::uint64_t) {
+        data::TrainTest result = given;
+        std::vector<std::int32_t> labels = given.train.labels.values<std::int32_t>();
+        std::fill(labels.begin(), labels.begin() + std::ptrdiff_t(labels.size() / 2), 3);
+        result.train.true_labels = given.train.labels;
+        result.train.labels = Tensor::from(labels, given.train.labels.shape());
+        return result;
+      }};
+  small.corruptions = {own, data::corruption::wrong_labels()};
+  const RandomizationResult result = randomization_test(tiny, images(), small);
+  REQUIRE(result.settings.size() == 4);
+  CHECK(result.settings[2].corruption == own);
+  CHECK(result.settings[2].runs[0].config["data"]["corruption"]["class"] == 3.0);
+  CHECK_THAT(render(result.table, Format::markdown),
+             Contains("| tiny, half-threes |") && Contains("| tiny, wrong-labels-p=1 |"));
+  const auto labels = load_npy(folder / "runs" / folder_name([&] {
+                                 return cell_config(result.settings[2].runs[0].config, "run");
+                               }()) /
+                               "labels.npy");
+  CHECK(labels.values<std::int32_t>()[0] == 3);
+  CHECK(labels.values<std::int32_t>()[29] == 3);
+  // Stored: found again, and another value of the parameter is another setting.
+  CHECK(render(randomization_test(tiny, images(), small).table, Format::csv) ==
+        render(result.table, Format::csv));
+  small.corruptions = {own, own};
+  CHECK_THROWS_WITH(randomization_test(tiny, images(), small), Contains("two settings"));
+  small.corruptions = {{.name = "nothing"}};
+  CHECK_THROWS_WITH(randomization_test(tiny, images(), small), Contains("no function"));
 }
 
 TEST_CASE("Diverged runs are told") {

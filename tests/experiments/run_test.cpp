@@ -64,9 +64,9 @@ TEST_CASE("Corrupted labels are saved with the run, true ones are not") {
     REQUIRE(run_job(job_of(config), settings(folder.path())).status == Status::done);
     return folder.path() / folder_name(config) / "labels.npy";
   };
-  config.corruption = data::Corruption::none;
+  config.corruption = data::corruption::none();
   CHECK(!std::filesystem::exists(labels_of()));
-  config.corruption = data::Corruption::random_labels;
+  config.corruption = data::corruption::random_labels();
   const data::Dataset train = tiny_task(config).data.train;
   REQUIRE(train.true_labels.defined());
   CHECK(load_npy(labels_of()).values<std::int32_t>() == train.labels.values<std::int32_t>());

@@ -10,8 +10,7 @@ inline shatter::experiments::CellConfig tiny_config() {
   shatter::experiments::CellConfig config;
   config.model = "tiny";
   config.dataset = {.name = "synthetic", .checksums = {}, .train_size = 40, .test_size = 30};
-  config.corruption = shatter::data::Corruption::partial_labels;
-  config.corruption_probability = 0.5;
+  config.corruption = shatter::data::corruption::partial_labels(0.5);
   config.random_crop = true;
   config.weight_decay = 1e-3;
   config.epochs = 3;

@@ -203,7 +203,7 @@ TEST_CASE("Clean and corrupted labels are counted apart") {
 
 TEST_CASE("Held-out images are evaluated and never trained on") {
   CellConfig config = tiny_config();
-  config.corruption = data::Corruption::none;
+  config.corruption = data::corruption::none();
   config.dataset.train_size = 30;
   CellTrainer plain(config, tiny_task(config));
   const Trace expected = train(plain);
@@ -224,7 +224,7 @@ TEST_CASE("Held-out images are evaluated and never trained on") {
 
   config.dataset.held_out = 9;
   CHECK_THROWS_WITH(CellTrainer(config, task), Contains("10 held-out"));
-  config.corruption = data::Corruption::random_labels;
+  config.corruption = data::corruption::random_labels();
   CHECK_THROWS_WITH(source.held_out(config), Contains("true labels"));
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("The corruption stays when only the run's seed changes") {
 
 TEST_CASE("A run that fits stops early, and not before") {
   CellConfig config = tiny_config();
-  config.corruption = data::Corruption::none;
+  config.corruption = data::corruption::none();
   config.random_crop = false;
   config.weight_decay = 0;
   config.epochs = 300;
