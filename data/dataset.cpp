@@ -120,17 +120,6 @@ Dataset first(const Dataset& dataset, std::int64_t n) {
   return result;
 }
 
-Dataset load(const std::string& name, const std::filesystem::path& folder, Split split) {
-  if (name == "cifar10") return cifar10(folder, split);
-  if (name == "cifar100") return cifar100(folder, split);
-  if (name == "mnist" || name == "fashion-mnist" || name == "kmnist") {
-    return mnist(folder, split, name);
-  }
-  if (name == "synthetic") return synthetic(split);
-  fail(ErrorKind::usage, "unknown data set \"", name,
-       "\", expected cifar10, cifar100, mnist, fashion-mnist, kmnist or synthetic");
-}
-
 std::filesystem::path data_folder(const std::filesystem::path& given) {
   if (!given.empty()) return given;
   const char* variable = std::getenv("SHATTER_DATA");

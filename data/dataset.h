@@ -76,7 +76,7 @@ struct SyntheticOptions {
 /// accuracy, an MLP to clearly less. train and test never share an image.
 Dataset synthetic(Split split, const SyntheticOptions& options = {});
 
-/// One of "cifar10", "cifar100", "mnist", "fashion-mnist", "kmnist", "synthetic".
+/// One of known_datasets() (data/known_datasets.h), or "synthetic".
 Dataset load(const std::string& name, const std::filesystem::path& folder, Split split);
 
 /// The data folder: `given` unless empty, else $SHATTER_DATA, else "datasets".

@@ -88,7 +88,7 @@ std::string file_name(const std::string& url) {
 }
 
 /// Fetches to `part` and checks it.
-void fetch(const Download& what, const DownloadFile& file, const fs::path& part, bool show) {
+void fetch(const KnownDataset& what, const DownloadFile& file, const fs::path& part, bool show) {
   const int status =
       run({"curl", "--fail", "--location", "--retry", "3", show ? "--progress-bar" : "--silent",
            "--show-error", "--output", part.string(), "--url", file.url});
@@ -114,7 +114,7 @@ fs::path old_name(const fs::path& path) {
   }
 }
 
-void unpack(const Download& what, const fs::path& archive, const fs::path& folder,
+void unpack(const KnownDataset& what, const fs::path& archive, const fs::path& folder,
             std::ostream* log) {
   const Scratch scratch(folder / (what.subfolder + ".unpacking"));
   fs::create_directory(scratch.path());
@@ -135,7 +135,7 @@ void unpack(const Download& what, const fs::path& archive, const fs::path& folde
   fs::rename(unpacked, target);
 }
 
-void get(const Download& what, const DownloadFile& file, const fs::path& folder,
+void get(const KnownDataset& what, const DownloadFile& file, const fs::path& folder,
          std::ostream* log) {
   const std::string name = file_name(file.url);
   check(!name.empty() && (file.checksum.size() == 32 || file.checksum.size() == 64),
@@ -160,54 +160,9 @@ void get(const Download& what, const DownloadFile& file, const fs::path& folder,
   }
 }
 
-/// The four files of the MNIST family, MD5 in the order train images, train labels, test images,
-/// test labels.
-Download mnist_family(const std::string& name, const std::string& host,
-                      const std::vector<std::string>& checksums) {
-  Download result{name, name, {}};
-  const char* files[] = {"train-images-idx3", "train-labels-idx1", "t10k-images-idx3",
-                         "t10k-labels-idx1"};
-  for (std::size_t i = 0; i < 4; ++i) {
-    result.files.push_back({host + files[i] + "-ubyte.gz", checksums[i]});
-  }
-  return result;
-}
-
 }  // namespace
 
-const std::vector<Download>& known_downloads() {
-  static const std::vector<Download> known = {
-      {"cifar10",
-       "cifar-10-batches-bin",
-       {{"https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", true}}},
-      {"cifar100",
-       "cifar-100-binary",
-       {{"https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-         "03b5dce01913d631647c71ecec9e9cb8", true}}},
-      mnist_family("mnist", "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                   {"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
-                    "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"}),
-      mnist_family("fashion-mnist", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-                   {"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
-                    "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"}),
-      mnist_family("kmnist", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-                   {"bdb82020997e1d708af4cf47b453dcf7", "e144d726b3acfaa3e44228e80efcd344",
-                    "5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"}),
-  };
-  return known;
-}
-
-const Download& find_download(const std::string& name) {
-  std::string names;
-  for (const Download& known : known_downloads()) {
-    if (known.name == name) return known;
-    names += text(names.empty() ? "" : ", ", known.name);
-  }
-  fail(ErrorKind::usage, "no source is known for a data set \"", name, "\", only for ", names);
-}
-
-void download(const Download& what, const fs::path& folder, std::ostream* log) {
+void download(const KnownDataset& what, const fs::path& folder, std::ostream* log) {
   try {
     for (const DownloadFile& file : what.files) get(what, file, folder, log);
   } catch (const fs::filesystem_error& error) {

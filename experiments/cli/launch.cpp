@@ -9,6 +9,7 @@
 #include <set>
 
 #include <shatter/core/file.h>
+#include <shatter/data/known_datasets.h>
 #include <shatter/experiments/cli/exit_code.h>
 #include <shatter/experiments/report/profile_table.h>
 #include <shatter/experiments/runs/interrupt.h>
@@ -73,13 +74,13 @@ DataSources open_data(const DataSizes& sizes, const Options& options, Progress& 
   const fs::path folder = data::data_folder(options.data);
   DataSources sources;
   for (const auto& [name, size] : sizes) {
-    const bool absent = !options.synthetic && options.quick && options.data.empty() &&
-                        !DataSource::available(name, folder);
-    if (absent) {
-      const std::string title = name == "cifar10" ? "CIFAR-10" : name == "mnist" ? "MNIST" : name;
-      progress.say("no " + title + " in " + folder.string() + ": drawing images instead");
-    }
-    const bool draw = options.synthetic || absent;
+    const bool wanted = !options.synthetic && name != "synthetic";
+    const bool absent = wanted && options.quick && options.data.empty() &&
+                        !data::is_available(data::known_dataset(name), folder);
+    if (absent)
+      progress.say("no " + data::known_dataset(name).title + " in " + folder.string() +
+                   ": drawing images instead");
+    const bool draw = !wanted || absent;
     sources[name] = std::make_shared<const DataSource>(
         draw ? DataSource::synthetic(size.first, size.second) : DataSource::open(name, folder));
   }

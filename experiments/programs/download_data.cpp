@@ -17,10 +17,11 @@ void print_help(std::ostream& out) {
          "Fetches data sets from their official hosts with curl, compares their checksums and\n"
          "checks that they load. A data set that already loads is left alone.\n\n"
          "  NAME         ";
-  for (const data::Download& known : data::known_downloads()) out << known.name << ' ';
+  for (const data::KnownDataset& known : data::known_datasets()) out << known.name << ' ';
   out << "all\n"
          "  --data DIR   the data folder (default: $SHATTER_DATA, else datasets)\n"
          "  --force      fetch again what already loads\n"
+         "  --list       print the names of those in the data folder\n"
          "  --help       this text\n"
          "  --version    library, commit, compiler and backends\n\n"
          "Examples:\n"
@@ -31,12 +32,11 @@ void print_help(std::ostream& out) {
 
 /// Loads both splits: the proof that all files are there and whole.
 void load_all(const std::string& name, const std::filesystem::path& folder) {
-  for (const data::Split split : {data::Split::train, data::Split::test}) {
+  for (const data::Split split : {data::Split::train, data::Split::test})
     data::load(name, folder, split);
-  }
 }
 
-void provide(const data::Download& what, const std::filesystem::path& folder, bool force) {
+void provide(const data::KnownDataset& what, const std::filesystem::path& folder, bool force) {
   if (!force) {
     try {
       load_all(what.name, folder);
@@ -53,8 +53,8 @@ void provide(const data::Download& what, const std::filesystem::path& folder, bo
 
 int run(const std::vector<std::string>& words) {
   std::filesystem::path folder;
-  std::vector<data::Download> wanted;
-  bool force = false;
+  std::vector<data::KnownDataset> wanted;
+  bool force = false, list = false;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--help" || word == "-h") {
@@ -72,18 +72,26 @@ int run(const std::vector<std::string>& words) {
       folder = word.substr(std::strlen("--data="));
     } else if (word == "--force") {
       force = true;
+    } else if (word == "--list") {
+      list = true;
     } else if (word == "all") {
-      wanted = data::known_downloads();
+      wanted = data::known_datasets();
     } else {
       check(!word.starts_with("-"), "unknown option ", word, "; see --help");
-      wanted.push_back(data::find_download(word));
+      wanted.push_back(data::known_dataset(word));
     }
+  }
+  if (list) {
+    for (const data::KnownDataset& known : data::known_datasets()) {
+      if (data::is_available(known, data::data_folder(folder))) std::cout << known.name << "\n";
+    }
+    return 0;
   }
   if (wanted.empty()) {
     print_help(std::cerr);
     return 2;
   }
-  for (const data::Download& what : wanted) provide(what, data::data_folder(folder), force);
+  for (const data::KnownDataset& what : wanted) provide(what, data::data_folder(folder), force);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // The paper's randomization test for any model and data set here: training and test accuracy and
 // the time to fit under true, partially corrupted and random labels and the three pixel settings.
 // docs/randomization_test.md explains it; a model of your own goes into the call it is made of.
+#include <shatter/data/known_datasets.h>
 #include <shatter/experiments/cli/training_program.h>
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/paper/paper_runs.h>
@@ -9,23 +10,16 @@
 namespace {
 
 using namespace shatter::experiments;
+using shatter::data::KnownDataset;
 
-struct Images {
-  const char* name;
-  std::int64_t train_size;
-};
-constexpr Images sets[] = {{"mnist", 60000},
-                           {"fashion-mnist", 60000},
-                           {"kmnist", 60000},
-                           {"cifar10", 50000},
-                           {"cifar100", 50000}};
 constexpr const char* models[] = {"lenet",   "mlp-1x512", "mlp-3x512",
                                   "alexnet", "inception", "inception-no-bn"};
 
-CellConfig training(const char* model, const Images& images) {
+CellConfig training(const char* model, const KnownDataset& images) {
   CellConfig config = paper_run(model);
   config.dataset.name = images.name;
   config.dataset.train_size = images.train_size;
+  config.dataset.test_size = images.test_size;
   return config;
 }
 
@@ -52,11 +46,11 @@ TrainingProgram program() {
         corruption::pair_flips(0.4), corruption::shuffled_values(), corruption::random_values(),
         corruption::replaced_images(0.4)})
     settings.push_back(further);
-  for (const Images& images : sets) {
+  for (const KnownDataset& images : shatter::data::known_datasets()) {
     for (const char* model : models) {
-      std::vector<TrainingRow> rows = randomization_rows(std::string(images.name) + "/" + model,
-                                                         recipe(model).title + " on " + images.name,
-                                                         training(model, images), settings);
+      std::vector<TrainingRow> rows =
+          randomization_rows(images.name + "/" + model, recipe(model).title + " on " + images.name,
+                             training(model, images), settings);
       for (TrainingRow& row : rows) row.quick = quick_run(row.full);
       const std::vector<Reading> readings = randomization_readings(rows, 0.99);
       program.rows.insert(program.rows.end(), rows.begin(), rows.end());

@@ -11,16 +11,6 @@ DataSource DataSource::open(const std::string& name, const std::filesystem::path
       {data::load(name, folder, data::Split::train), data::load(name, folder, data::Split::test)}};
 }
 
-bool DataSource::available(const std::string& name, const std::filesystem::path& folder) {
-  static const std::map<std::string, std::pair<const char*, const char*>> places{
-      {"cifar10", {"cifar-10-batches-bin", "data_batch_1.bin"}},
-      {"cifar100", {"cifar-100-binary", "train.bin"}}};
-  const auto place = places.find(name);
-  if (place == places.end()) return std::filesystem::exists(folder / name);
-  return std::filesystem::exists(folder / place->second.first) ||
-         std::filesystem::exists(folder / place->second.second);
-}
-
 DataSource DataSource::synthetic(std::int64_t train_size, std::int64_t test_size) {
   return {"synthetic",
           {data::synthetic(data::Split::train, {.size = train_size}),

@@ -15,8 +15,6 @@ class DataSource {
   explicit DataSource(data::TrainTest images) : name_(images.train.name), raw_(std::move(images)) {}
   /// One of data::load's data sets from `folder`; throws as it does.
   static DataSource open(const std::string& name, const std::filesystem::path& folder);
-  /// Whether `folder` holds the data set's files or their folder, whole or not.
-  static bool available(const std::string& name, const std::filesystem::path& folder);
   /// Drawn images; the first n are the same whatever the size.
   static DataSource synthetic(std::int64_t train_size, std::int64_t test_size);
 

@@ -1,6 +1,8 @@
 // Downloads of small files made here, over file:// URLs.
 #include <shatter/data/download.h>
 
+#include <cstdio>
+
 #include <algorithm>
 #include <cstdlib>
 #include <sstream>
@@ -31,8 +33,8 @@ fs::path make_archive(const fs::path& folder, const std::string& content) {
   return archive;
 }
 
-data::Download archive_download(const fs::path& archive, const std::string& checksum) {
-  return {"set", "set-bin", {{url_of(archive), checksum, true}}};
+data::KnownDataset archive_download(const fs::path& archive, const std::string& checksum) {
+  return {.name = "set", .subfolder = "set-bin", .files = {{url_of(archive), checksum, true}}};
 }
 
 /// Names in a folder.
@@ -65,7 +67,7 @@ TEST_CASE("download: an archive is checked, unpacked and put in place") {
 TEST_CASE("download: a folder in the way is kept, leftovers of a killed run are not") {
   const TemporaryFolder source, target;
   const fs::path archive = make_archive(source.path(), "new");
-  const data::Download what = archive_download(archive, data::sha256(get(archive)));
+  const data::KnownDataset what = archive_download(archive, data::sha256(get(archive)));
   put(target / "set-bin/batch.bin", "old");
   put(target / "set.tar.gz.part", "half a transfer");
   put(target / "set-bin.unpacking/set-bin/batch.bin", "half an archive");
@@ -119,7 +121,7 @@ TEST_CASE("download: what cannot be fetched or unpacked is said") {
   CHECK(names_in(target.path()).empty());
 
   const fs::path archive = make_archive(source.path(), "x");
-  data::Download other = archive_download(archive, data::md5(get(archive)));
+  data::KnownDataset other = archive_download(archive, data::md5(get(archive)));
   other.subfolder = "other";
   message = message_of([&] { data::download(other, target.path(), nullptr); });
   CHECK_THAT(message, Contains("does not unpack to a folder other"));
@@ -134,10 +136,10 @@ TEST_CASE("download: plain files are kept as they are, and not fetched twice") {
   const TemporaryFolder source, target;
   put(source / "a.gz", "first");
   put(source / "b.gz", "second");
-  const data::Download what{"digits",
-                            "digits",
-                            {{url_of(source / "a.gz"), data::md5("first")},
-                             {url_of(source / "b.gz"), data::md5("second")}}};
+  const data::KnownDataset what{.name = "digits",
+                                .subfolder = "digits",
+                                .files = {{url_of(source / "a.gz"), data::md5("first")},
+                                          {url_of(source / "b.gz"), data::md5("second")}}};
   data::download(what, target.path(), nullptr);
   CHECK(get(target / "digits/a.gz") == "first");
   CHECK(get(target / "digits/b.gz") == "second");
@@ -154,15 +156,20 @@ TEST_CASE("download: plain files are kept as they are, and not fetched twice") {
 
 TEST_CASE("download: a data set that cannot be fetched leaves no empty folder") {
   const TemporaryFolder target;
-  const data::Download what{"digits", "digits", {{url_of(target / "none.gz"), data::md5("")}}};
+  const data::KnownDataset what{.name = "digits",
+                                .subfolder = "digits",
+                                .files = {{url_of(target / "none.gz"), data::md5("")}}};
   CHECK_THAT(message_of([&] { data::download(what, target.path(), nullptr); }),
              Contains("none.gz") && Contains("could not be fetched"));
   CHECK(names_in(target.path()).empty());  // and an empty folder of the user's stays
 }
 
 TEST_CASE("download: the known sources are complete") {
-  for (const data::Download& known : data::known_downloads()) {
-    CHECK(&data::find_download(known.name) == &known);
+  for (const data::KnownDataset& known : data::known_datasets()) {
+    CHECK(&data::known_dataset(known.name) == &known);
+    CHECK(static_cast<bool>(known.read));
+    CHECK(known.train_size > 0);
+    CHECK(!known.title.empty());
     for (const data::DownloadFile& file : known.files) {
       CHECK((file.checksum.size() == 32 || file.checksum.size() == 64));
       CHECK(file.checksum.find_first_not_of("0123456789abcdef") == std::string::npos);
@@ -170,6 +177,20 @@ TEST_CASE("download: the known sources are complete") {
       CHECK(file.unpack == file.url.ends_with(".tar.gz"));
     }
   }
-  CHECK_THAT(message_of([] { data::find_download("synthetic"); }, ErrorKind::usage),
+  CHECK_THAT(message_of([] { data::known_dataset("synthetic"); }, ErrorKind::usage),
              Contains("cifar10, cifar100, mnist, fashion-mnist, kmnist"));
+}
+
+TEST_CASE("every known data set that is here is whole", "[.real]") {
+  const fs::path folder = data::data_folder();
+  for (const data::KnownDataset& known : data::known_datasets()) {
+    if (!data::is_available(known, folder)) continue;
+    INFO(known.name);
+    for (const data::Split split : {data::Split::train, data::Split::test}) {
+      const data::Dataset set = data::load(known.name, folder, split);
+      CHECK(set.size() == (split == data::Split::train ? known.train_size : known.test_size));
+      CHECK_NOTHROW(data::check_labels("test", set));
+    }
+    std::printf("%s: whole\n", known.title.c_str());
+  }
 }
