@@ -67,21 +67,12 @@ Selected select(const MeasurementProgram& program, const Options& options, Progr
   }
   check(!selected.rows.empty(), "--rows ", options.rows,
         ": none of these rows has a quick version");
-  const auto number = [&](const char* option, const char* key, const auto& value) {
-    if (value) set_parameter(selected, option, key, json(*value).dump());
-  };
-  number("--train-size", "train_size", options.train_size);
-  number("--test-size", "test_size", options.test_size);
-  number("--epochs", "epochs", options.epochs);
-  number("--evaluate-every", "evaluate_every", options.evaluate_every);
-  number("--batch", "batch", options.batch);
-  number("--learning-rate", "learning_rate", options.learning_rate);
-  number("--learning-rate-decay", "learning_rate_decay", options.learning_rate_decay);
-  number("--optimizer", "optimizer", options.optimizer);
-  number("--schedule", "schedule", options.schedule);
-  number("--warm-up", "warm_up", options.warm_up);
-  number("--momentum", "momentum", options.momentum);
-  number("--weight-decay", "weight_decay", options.weight_decay);
+  for (const auto& [option, value] : options.row_options.items()) {
+    std::string key = option.substr(2);
+    std::replace(key.begin(), key.end(), '-', '_');
+    set_parameter(selected, option, key,
+                  value.is_string() ? value.get<std::string>() : value.dump());
+  }
   for (const auto& [key, value] : options.set) set_parameter(selected, "--set " + key, key, value);
   for (std::size_t i = 0; i < selected.rows.size(); ++i) {
     if (selected.rows[i].check) selected.rows[i].check(selected.parameters[i]);

@@ -89,38 +89,31 @@ struct Parser {
     for (const auto& [word, value] : words) all += (all.empty() ? "" : "|") + word;
     return all;
   }
-  CLI::Option* number(const std::string& name, std::optional<std::int64_t>& value,
-                      std::int64_t most, const std::string& text) {
-    return app
-        .add_option_function<std::int64_t>(
-            name, [&value](std::int64_t v) { value = v; }, text)
+  /// An option that changes the rows, in Options::row_options.
+  template <class T>
+  CLI::Option* row_option(const std::string& name, const std::string& text) {
+    return app.add_option_function<T>(
+        name, [this, name](const T& value) { options.row_options[name] = value; }, text);
+  }
+  CLI::Option* number(const std::string& name, std::int64_t most, const std::string& text) {
+    return row_option<std::int64_t>(name, text)
         ->check(CLI::Range(std::int64_t{1}, most).description(""))
         ->option_text("N");
   }
-  CLI::Option* name(const std::string& option, std::optional<std::string>& value,
-                    const std::vector<std::string>& known, const std::string& text) {
+  CLI::Option* name(const std::string& option, const std::vector<std::string>& known,
+                    const std::string& text) {
     std::string all;
     for (const std::string& word : known) all += (all.empty() ? "" : "|") + word;
-    return app
-        .add_option_function<std::string>(
-            option, [&value](const std::string& word) { value = word; }, text)
+    return row_option<std::string>(option, text)
         ->check(CLI::IsMember(known).description(""))
         ->option_text(all);
   }
   /// In [0, 1).
-  CLI::Option* share(const std::string& name, std::optional<double>& value,
-                     const std::string& text) {
-    return app
-        .add_option_function<double>(
-            name, [&value](double v) { value = v; }, text)
-        ->check(share_fault)
-        ->option_text("R");
+  CLI::Option* share(const std::string& name, const std::string& text) {
+    return row_option<double>(name, text)->check(share_fault)->option_text("R");
   }
-  CLI::Option* positive(const std::string& name, std::optional<double>& value, double most,
-                        const std::string& text) {
-    return app
-        .add_option_function<double>(
-            name, [&value](double v) { value = v; }, text)
+  CLI::Option* positive(const std::string& name, double most, const std::string& text) {
+    return row_option<double>(name, text)
         ->check([most](const std::string& word) { return positive_fault(word, most); })
         ->option_text("R");
   }
@@ -151,24 +144,17 @@ void Parser::add_what() {
       ->check(CLI::Range(1, 1000).description(""))
       ->option_text("K")
       ->group(group);
-  number("--epochs", options.epochs, most_epochs, "epochs instead of the row's own")->group(group);
-  number("--evaluate-every", options.evaluate_every, most_epochs,
+  number("--epochs", most_epochs, "epochs instead of the row's own")->group(group);
+  number("--evaluate-every", most_epochs,
          "epochs between evaluations instead of the row's own; the last epoch always has one")
       ->group(group);
-  number("--batch", options.batch, most_images, "batch size instead of the row's own")
-      ->group(group);
-  positive("--learning-rate", options.learning_rate, 1000,
-           "first learning rate instead of the row's own")
-      ->group(group);
-  positive("--learning-rate-decay", options.learning_rate_decay, 1,
-           "the rate's factor per epoch instead of the row's own")
+  number("--batch", most_images, "batch size instead of the row's own")->group(group);
+  positive("--learning-rate", 1000, "first learning rate instead of the row's own")->group(group);
+  positive("--learning-rate-decay", 1, "the rate's factor per epoch instead of the row's own")
       ->group(group);
   add_training(group);
-  number("--train-size", options.train_size, most_images,
-         "the first N training images, marked reduced")
-      ->group(group);
-  number("--test-size", options.test_size, most_images, "the first N test images, marked reduced")
-      ->group(group);
+  number("--train-size", most_images, "the first N training images, marked reduced")->group(group);
+  number("--test-size", most_images, "the first N test images, marked reduced")->group(group);
   app.add_option("--set", sets, "change a parameter of the selected measurements, marked")
       ->option_text("KEY=VALUE")
       ->expected(1)
@@ -180,20 +166,16 @@ void Parser::add_what() {
 }
 
 void Parser::add_training(const std::string& group) {
-  name("--optimizer", options.optimizer, optimizers(), "optimizer instead of the row's own")
-      ->group(group);
+  name("--optimizer", optimizers(), "optimizer instead of the row's own")->group(group);
   std::vector<std::string> known = schedules();
   known.insert(known.begin(), "constant");
-  name("--schedule", options.schedule, known,
+  name("--schedule", known,
        "of the rate; step: a tenth after half and three quarters of the epochs")
       ->group(group);
-  number("--warm-up", options.warm_up, most_epochs, "epochs in which the rate rises, before that")
+  number("--warm-up", most_epochs, "epochs in which the rate rises, before that")->group(group);
+  share("--momentum", "of sgd and rmsprop, instead of the row's own; the others have none")
       ->group(group);
-  share("--momentum", options.momentum,
-        "of sgd and rmsprop, instead of the row's own; the others have none")
-      ->group(group);
-  share("--weight-decay", options.weight_decay,
-        "instead of the row's own; in a --report no row has such a run")
+  share("--weight-decay", "instead of the row's own; in a --report no row has such a run")
       ->group(group);
 }
 

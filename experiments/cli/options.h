@@ -13,6 +13,7 @@
 #include <shatter/experiments/report/text_table.h>
 #include <shatter/experiments/runs/job.h>
 #include <shatter/experiments/runs/progress.h>
+#include <nlohmann/json.hpp>
 
 namespace shatter::experiments {
 
@@ -26,11 +27,8 @@ struct Options {
   int jobs = 1;
   std::uint64_t seed = 1;
   std::optional<int> seeds;  ///< default: 3, with quick 1
-  std::optional<std::int64_t> epochs, batch, train_size, test_size, evaluate_every;
-  std::optional<double> learning_rate, learning_rate_decay, momentum, weight_decay;
-  std::optional<std::string> optimizer;
-  std::optional<std::string> schedule;  ///< "constant" is exponential with a decay of 1
-  std::optional<std::int64_t> warm_up;
+  /// Options that change the rows, by name: {"--epochs": 5}.
+  nlohmann::json row_options = nlohmann::json::object();
   /// Parameters of measurements and their new values, as typed.
   std::vector<std::pair<std::string, std::string>> set;
   std::string rows = "*";  ///< globs, separated by commas

@@ -25,28 +25,20 @@ Device chosen_device(const Options& options) {
 
 CellConfig configured(const TrainingRow& row, const Options& options) {
   CellConfig config = options.quick ? row.quick : row.full;
-  config.epochs = options.epochs.value_or(config.epochs);
-  config.evaluate_every = options.evaluate_every.value_or(config.evaluate_every);
-  config.batch = options.batch.value_or(config.batch);
-  config.learning_rate = options.learning_rate.value_or(config.learning_rate);
-  config.learning_rate_decay = options.learning_rate_decay.value_or(config.learning_rate_decay);
-  config.optimizer = options.optimizer.value_or(config.optimizer);
-  config.warm_up = options.warm_up.value_or(config.warm_up);
-  config.weight_decay = options.weight_decay.value_or(config.weight_decay);
-  if (!has_momentum(config.optimizer)) config.momentum = 0;
-  config.momentum = options.momentum.value_or(config.momentum);
-  check(config.momentum == 0 || has_momentum(config.optimizer), "--momentum: ", config.optimizer,
-        " has none");
-  if (options.schedule) {
-    const bool is_constant = *options.schedule == "constant";
-    config.schedule = is_constant ? "exponential" : *options.schedule;
-    if (is_constant || config.schedule != "exponential")
-      config.learning_rate_decay = options.learning_rate_decay.value_or(1);
-    check(config.learning_rate_decay == 1 || *options.schedule == "exponential",
-          "--learning-rate-decay: the ", *options.schedule, " schedule has none");
+  nlohmann::json given = options.row_options;
+  const bool sets_decay = given.contains("--learning-rate-decay");
+  if (given.contains("--schedule")) {
+    const std::string schedule = given["--schedule"];
+    if (schedule == "constant") given["--schedule"] = "exponential";  // with a decay of 1
+    check(schedule == "exponential" || !sets_decay || given["--learning-rate-decay"] == 1,
+          "--learning-rate-decay: the ", schedule, " schedule has none");
+    if (schedule != "exponential") given["--learning-rate-decay"] = 1;
   }
-  config.dataset.train_size = options.train_size.value_or(config.dataset.train_size);
-  config.dataset.test_size = options.test_size.value_or(config.dataset.test_size);
+  set_options(config, given);
+  if (!has_momentum(config.optimizer)) {
+    check(given.value("--momentum", 0.0) == 0, "--momentum: ", config.optimizer, " has none");
+    config.momentum = 0;
+  }
   return config;
 }
 

@@ -61,8 +61,8 @@ std::string render(const std::string& name, const Summary& summary, Format forma
 }
 
 int draw(const Options& options, const std::string&) {
-  shatter::check(options.set.empty() && !options.check && !options.seeds && !options.epochs &&
-                     !options.train_size && options.report.empty(),
+  shatter::check(options.set.empty() && !options.check && !options.seeds &&
+                     options.row_options.empty() && options.report.empty(),
                  "figure3 trains nothing: --rows, --format, --out and --dry-run are its options");
   std::vector<std::string> names;
   std::string all;

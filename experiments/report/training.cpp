@@ -9,14 +9,6 @@
 namespace shatter::experiments {
 namespace {
 
-bool same_size(const CellConfig& a, const CellConfig& b) {
-  return a.dataset.train_size == b.dataset.train_size &&
-         a.dataset.test_size == b.dataset.test_size && a.epochs == b.epochs && a.batch == b.batch &&
-         a.learning_rate == b.learning_rate && a.learning_rate_decay == b.learning_rate_decay &&
-         a.optimizer == b.optimizer && a.schedule == b.schedule && a.warm_up == b.warm_up &&
-         a.momentum == b.momentum && a.weight_decay == b.weight_decay && a.stop == b.stop;
-}
-
 /// "tf32", "tf32, autotuned convolutions".
 std::string precision_of(const CellConfig& config) {
   return config.precision + (config.autotune ? ", autotuned convolutions" : "");
@@ -65,24 +57,9 @@ std::string command(const TrainingProgram& program, const std::string& mark, con
   const CellConfig& usual = quick ? row.quick : row.full;
   if (quick) line += " --quick";
   if (config.dataset.name == "synthetic") line += " --synthetic";
-  const auto add = [&](const char* option, auto value, auto own) {
-    if (value == own) return;
-    if constexpr (std::is_same_v<decltype(value), std::string>)
-      line += std::string(" ") + option + " " + value;
-    else
-      line += std::string(" ") + option + " " + nlohmann::json(value).dump();
-  };
-  add("--train-size", config.dataset.train_size, usual.dataset.train_size);
-  add("--test-size", config.dataset.test_size, usual.dataset.test_size);
-  add("--epochs", config.epochs, usual.epochs);
-  add("--evaluate-every", config.evaluate_every, usual.evaluate_every);
-  add("--batch", config.batch, usual.batch);
-  add("--learning-rate", config.learning_rate, usual.learning_rate);
-  add("--learning-rate-decay", config.learning_rate_decay, usual.learning_rate_decay);
-  add("--optimizer", config.optimizer, usual.optimizer);
-  add("--schedule", config.schedule, usual.schedule);
-  add("--warm-up", config.warm_up, usual.warm_up);
-  if (has_momentum(config.optimizer)) add("--momentum", config.momentum, usual.momentum);
+  CellConfig same = usual;  // but for the momentum of an optimizer that has none
+  if (!has_momentum(config.optimizer)) same.momentum = config.momentum;
+  line += options_between(same, config);
   if (config.precision != "fp32") line += " --precision " + config.precision;
   if (config.autotune) line += " --autotune";
   return line + " --device " + config.device;

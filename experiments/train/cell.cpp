@@ -1,11 +1,13 @@
 // Configurations of training runs: JSON, names and hashes.
 #include <shatter/experiments/train/cell.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include <shatter/core/random.h>
+#include <shatter/kernels/error.h>
 
 namespace shatter::experiments {
 
@@ -25,101 +27,131 @@ bool has_momentum(const std::string& optimizer) {
   return optimizer == "sgd" || optimizer == "rmsprop";
 }
 
-json to_json(const CellConfig& config) {
-  json corruption = {{"kind", config.corruption.name}};
-  if (config.corruption.changes_anything()) corruption["seed"] = config.corruption_seed;
-  for (const auto& [name, numbers] : config.corruption.parameters)
-    corruption[name] = numbers.size() == 1 ? json(numbers.front()) : json(numbers);
-  json object = {
-      {"model", config.model},
-      {"data",
-       {{"name", config.dataset.name},
-        {"checksums", config.dataset.checksums},
-        {"train_size", config.dataset.train_size},
-        {"test_size", config.dataset.test_size},
-        {"corruption", corruption},
-        {"crop", config.crop},
-        {"random_crop", config.random_crop}}},
-      {"optimizer",
-       {{"name", config.optimizer},
-        {"learning_rate", config.learning_rate},
-        {"learning_rate_decay", config.learning_rate_decay},
-        {"momentum", config.momentum},
-        {"weight_decay", config.weight_decay},
-        {"batch", config.batch}}},
-      {"epochs", config.epochs},
-      {"stop", {{"loss", config.stop.loss}, {"epochs", config.stop.epochs}}},
-      {"evaluate_every", config.evaluate_every},
-      {"probes", config.probes},
-      {"seed", config.seed},
-      {"precision", config.precision},
-      {"device", config.device},
-  };
-  if (config.dataset.held_out > 0) object["data"]["held_out"] = config.dataset.held_out;
-  if (config.flip) object["data"]["flip"] = true;
-  if (config.rotation > 0) object["data"]["rotation"] = config.rotation;
-  if (!config.whiten) object["data"]["whiten"] = false;
-  if (config.schedule != "exponential") object["optimizer"]["schedule"] = config.schedule;
-  if (config.warm_up > 0) object["optimizer"]["warm_up"] = config.warm_up;
-  if (config.autotune) object["autotune"] = true;
-  return object;
-}
-
 namespace {
 
-data::Corruption corruption_of(const json& source) {
+using SeededCorruption = std::tuple<const data::Corruption&, const std::uint64_t&>;
+
+template <class T>
+json json_of(const T& value) {
+  return value;
+}
+
+json json_of(const SeededCorruption& seeded) {
+  const auto& [corruption, seed] = seeded;
+  json result = {{"kind", corruption.name}};
+  if (corruption.changes_anything()) result["seed"] = seed;
+  for (const auto& [name, numbers] : corruption.parameters)
+    result[name] = numbers.size() == 1 ? json(numbers.front()) : json(numbers);
+  return result;
+}
+
+template <class T>
+void take(const json& source, T& value) {
+  source.get_to(value);
+}
+
+void take(const json& source, std::tuple<data::Corruption&, std::uint64_t&> seeded) {
+  auto& [corruption, seed] = seeded;
   std::map<std::string, std::vector<double>> parameters;
   for (const auto& [key, value] : source.items()) {
     if (key == "kind" || key == "seed") continue;
     parameters[key] =
         value.is_array() ? value.get<std::vector<double>>() : std::vector{value.get<double>()};
   }
-  return data::corruption::named(source.at("kind").get<std::string>(), parameters);
+  corruption = data::corruption::named(source.at("kind").get<std::string>(), parameters);
+  seed = source.value("seed", seed);
+}
+
+/// "data.name" as "/data/name".
+json::json_pointer pointer(const std::string& key) {
+  std::string path = "/" + key;
+  std::replace(path.begin(), path.end(), '.', '/');
+  return json::json_pointer(path);
+}
+
+/// Every field's value, in the fields' order.
+std::vector<std::pair<FieldTraits, json>> values_of(const CellConfig& config) {
+  std::vector<std::pair<FieldTraits, json>> values;
+  for_each_field(config, [&](const char*, const auto& value, const FieldTraits& traits) {
+    values.emplace_back(traits, json_of(value));
+  });
+  return values;
+}
+
+/// Throws (data) for a key of no field.
+void check_keys(const json& source, const std::string& where) {
+  const CellConfig any;
+  const json flat = source.flatten();
+  for (const auto& [path, value] : flat.items()) {
+    bool known = false;
+    for_each_field(any, [&](const char* key, const auto&, const FieldTraits&) {
+      const std::string own = pointer(key).to_string();
+      known = known || path == own || path.starts_with(own + "/");
+    });
+    if (!known) fail(ErrorKind::data, where, ": not a run's configuration: unknown key ", path);
+  }
 }
 
 }  // namespace
 
+json to_json(const CellConfig& config) {
+  static const std::vector<std::pair<FieldTraits, json>> defaults = values_of(CellConfig());
+  json object = json::object();
+  std::size_t i = 0;
+  for_each_field(config, [&](const char* key, const auto& value, const FieldTraits& traits) {
+    json own = json_of(value);
+    if (!traits.is_optional || own != defaults[i].second) object[pointer(key)] = std::move(own);
+    ++i;
+  });
+  return object;
+}
+
 CellConfig cell_config(const json& source, const std::string& where) {
   CellConfig config;
   try {
-    const json& dataset = source.at("data");
-    const json& corruption = dataset.at("corruption");
-    const json& optimizer = source.at("optimizer");
-    const json& stop = source.at("stop");
-    source.at("model").get_to(config.model);
-    dataset.at("name").get_to(config.dataset.name);
-    dataset.at("checksums").get_to(config.dataset.checksums);
-    dataset.at("train_size").get_to(config.dataset.train_size);
-    dataset.at("test_size").get_to(config.dataset.test_size);
-    config.corruption = corruption_of(corruption);
-    config.corruption_seed = corruption.value("seed", config.corruption_seed);
-    dataset.at("crop").get_to(config.crop);
-    dataset.at("random_crop").get_to(config.random_crop);
-    config.dataset.held_out = dataset.value("held_out", config.dataset.held_out);
-    config.flip = dataset.value("flip", config.flip);
-    config.rotation = dataset.value("rotation", config.rotation);
-    config.whiten = dataset.value("whiten", config.whiten);
-    optimizer.at("name").get_to(config.optimizer);
-    config.schedule = optimizer.value("schedule", config.schedule);
-    config.warm_up = optimizer.value("warm_up", config.warm_up);
-    optimizer.at("learning_rate").get_to(config.learning_rate);
-    optimizer.at("learning_rate_decay").get_to(config.learning_rate_decay);
-    optimizer.at("momentum").get_to(config.momentum);
-    optimizer.at("weight_decay").get_to(config.weight_decay);
-    optimizer.at("batch").get_to(config.batch);
-    source.at("epochs").get_to(config.epochs);
-    stop.at("loss").get_to(config.stop.loss);
-    stop.at("epochs").get_to(config.stop.epochs);
-    source.at("evaluate_every").get_to(config.evaluate_every);
-    source.at("probes").get_to(config.probes);
-    source.at("seed").get_to(config.seed);
-    source.at("precision").get_to(config.precision);
-    source.at("device").get_to(config.device);
-    config.autotune = source.value("autotune", config.autotune);
+    for_each_field(config, [&](const char* key, auto&& value, const FieldTraits& traits) {
+      if (!traits.is_optional || source.contains(pointer(key)))
+        take(source.at(pointer(key)), value);
+    });
   } catch (const json::exception& error) {
     fail(ErrorKind::data, where, ": not a run's configuration: ", error.what());
+  } catch (const Error& error) {
+    fail(ErrorKind::data, where, ": not a run's configuration: ", error.what());
   }
+  check_keys(source, where);
   return config;
+}
+
+void set_options(CellConfig& config, const json& options) {
+  for (const auto& [option, given] : options.items()) {
+    bool known = false;
+    for_each_field(config, [&](const char*, auto&& value, const FieldTraits& traits) {
+      if (!traits.option || option != traits.option) return;
+      take(given, value);
+      known = true;
+    });
+    check(known, option, ": a training run has no such option");
+  }
+}
+
+std::string options_between(const CellConfig& usual, const CellConfig& config) {
+  const auto before = values_of(usual), now = values_of(config);
+  std::string words;
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    const auto& [traits, value] = now[i];
+    if (!traits.option || value == before[i].second) continue;
+    words += std::string(" ") + traits.option + " " +
+             (value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return words;
+}
+
+bool same_size(const CellConfig& a, const CellConfig& b) {
+  const auto first = values_of(a), second = values_of(b);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    if (first[i].first.is_size && first[i].second != second[i].second) return false;
+  }
+  return true;
 }
 
 std::string hash8(const json& source) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <shatter/data/corruption.h>
@@ -57,16 +58,65 @@ struct CellConfig {
   friend bool operator==(const CellConfig&, const CellConfig&) = default;
 };
 
+/// How a field is stored and asked for.
+struct FieldTraits {
+  const char* option = nullptr;  ///< on the command line: "--epochs"
+  bool is_size = false;          ///< part of how large or how long a run is
+  /// Written where it is not the default alone, so that what is added later renames no earlier run.
+  bool is_optional = false;
+};
+
+/// Calls visit(key in the JSON, member, traits) for every field, in the order of printed options.
+/// The corruption comes with its seed, as a pair of references.
+template <class Config, class Visit>
+void for_each_field(Config& c, Visit&& visit) {
+  visit("model", c.model, FieldTraits{});
+  visit("data.name", c.dataset.name, FieldTraits{});
+  visit("data.checksums", c.dataset.checksums, FieldTraits{});
+  visit("data.train_size", c.dataset.train_size, FieldTraits{"--train-size", true});
+  visit("data.test_size", c.dataset.test_size, FieldTraits{"--test-size", true});
+  visit("data.held_out", c.dataset.held_out, FieldTraits{.is_optional = true});
+  visit("data.corruption", std::tie(c.corruption, c.corruption_seed), FieldTraits{});
+  visit("data.crop", c.crop, FieldTraits{});
+  visit("data.random_crop", c.random_crop, FieldTraits{});
+  visit("data.flip", c.flip, FieldTraits{.is_optional = true});
+  visit("data.rotation", c.rotation, FieldTraits{.is_optional = true});
+  visit("data.whiten", c.whiten, FieldTraits{.is_optional = true});
+  visit("epochs", c.epochs, FieldTraits{"--epochs", true});
+  visit("evaluate_every", c.evaluate_every, FieldTraits{"--evaluate-every"});
+  visit("optimizer.batch", c.batch, FieldTraits{"--batch", true});
+  visit("optimizer.learning_rate", c.learning_rate, FieldTraits{"--learning-rate", true});
+  visit("optimizer.learning_rate_decay", c.learning_rate_decay,
+        FieldTraits{"--learning-rate-decay", true});
+  visit("optimizer.name", c.optimizer, FieldTraits{"--optimizer", true});
+  visit("optimizer.schedule", c.schedule, FieldTraits{"--schedule", true, true});
+  visit("optimizer.warm_up", c.warm_up, FieldTraits{"--warm-up", true, true});
+  visit("optimizer.momentum", c.momentum, FieldTraits{"--momentum", true});
+  visit("optimizer.weight_decay", c.weight_decay, FieldTraits{"--weight-decay", true});
+  visit("stop.loss", c.stop.loss, FieldTraits{nullptr, true});
+  visit("stop.epochs", c.stop.epochs, FieldTraits{nullptr, true});
+  visit("probes", c.probes, FieldTraits{});
+  visit("seed", c.seed, FieldTraits{});
+  visit("precision", c.precision, FieldTraits{});
+  visit("device", c.device, FieldTraits{});
+  visit("autotune", c.autotune, FieldTraits{.is_optional = true});
+}
+
 /// Names of optimizers and schedules that CellConfig knows.
 const std::vector<std::string>& optimizers();
 const std::vector<std::string>& schedules();
 /// Whether the optimizer has CellConfig::momentum.
 bool has_momentum(const std::string& optimizer);
 
-/// Keys a run does not use are left out, so that what is added later renames no earlier run.
 nlohmann::json to_json(const CellConfig& config);
-/// Throws (data), naming `where`, for a missing or misspelt key.
+/// Throws (data), naming `where`, for a missing, unknown or misspelt key.
 CellConfig cell_config(const nlohmann::json& json, const std::string& where);
+/// Sets the fields of these options: {"--epochs": 5}. Throws (usage) for an option of no field.
+void set_options(CellConfig& config, const nlohmann::json& options);
+/// The options that make `config` of `usual`: " --epochs 5 --batch 32".
+std::string options_between(const CellConfig& usual, const CellConfig& config);
+/// Whether both are equally large and long, in all fields of FieldTraits::is_size.
+bool same_size(const CellConfig& a, const CellConfig& b);
 
 /// Eight hexadecimal digits of the canonical JSON (keys sorted, no spaces): FNV-1a, folded.
 std::string hash8(const nlohmann::json& json);

@@ -136,3 +136,43 @@ TEST_CASE("The parts of a run have seeds of their own") {
   CHECK(seeds_of(config).corrupt == first.corrupt);
   CHECK(seeds_of(config).initialize != first.initialize);
 }
+
+TEST_CASE("A configuration is read as it was written, and no key is passed over") {
+  CellConfig config = example();
+  config.corruption = data::corruption::wrong_labels(0.25);
+  config.corruption_seed = 9;
+  config.schedule = "cosine";
+  config.flip = true;
+  config.whiten = false;
+  config.dataset.held_out = 7;
+  config.stop = {.loss = 0.5, .epochs = 2};
+  config.probes = {"norm"};
+  const nlohmann::json written = to_json(config);
+  CHECK(cell_config(written, "here") == config);
+  CHECK(to_json(cell_config(written, "here")) == written);
+  nlohmann::json strange = written;
+  strange["optimizer"]["nesterov"] = true;
+  CHECK_THROWS_WITH(cell_config(strange, "here"),
+                    Contains("here") && Contains("/optimizer/nesterov"));
+  nlohmann::json lacking = written;
+  lacking["optimizer"].erase("batch");
+  CHECK_THROWS_WITH(cell_config(lacking, "here"), Contains("batch"));
+  nlohmann::json wrong = written;
+  wrong["epochs"] = "many";
+  CHECK_THROWS_WITH(cell_config(wrong, "here"), Contains("not a run's configuration"));
+}
+
+TEST_CASE("Options set fields, and the difference of two configurations is options again") {
+  const CellConfig usual = example();
+  CellConfig config = usual;
+  set_options(config, {{"--epochs", 5}, {"--optimizer", "adam"}, {"--learning-rate", 0.125}});
+  CHECK(config.epochs == 5);
+  CHECK(config.optimizer == "adam");
+  CHECK(options_between(usual, config) == " --epochs 5 --learning-rate 0.125 --optimizer adam");
+  CHECK(options_between(usual, usual).empty());
+  CHECK_FALSE(same_size(usual, config));
+  CellConfig again = usual;
+  set_options(again, {{"--evaluate-every", 3}});
+  CHECK(same_size(usual, again));
+  CHECK_THROWS_WITH(set_options(config, {{"--depth", 3}}), Contains("--depth"));
+}
