@@ -268,4 +268,38 @@ std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay) {
   return groups;
 }
 
+const std::vector<KnownOptimizer>& known_optimizers() {
+  using Groups = std::vector<ParameterGroup>;
+  using Made = std::unique_ptr<Optimizer>;
+  static const std::vector<KnownOptimizer> known{
+      {"sgd", true,
+       [](Groups groups, Schedule rate, double momentum) -> Made {
+         return std::make_unique<Sgd>(
+             std::move(groups), SgdOptions{.schedule = std::move(rate), .momentum = momentum});
+       }},
+      {"rmsprop", true,
+       [](Groups groups, Schedule rate, double momentum) -> Made {
+         return std::make_unique<RmsProp>(
+             std::move(groups), RmsPropOptions{.schedule = std::move(rate), .momentum = momentum});
+       }},
+      {"adam", false,
+       [](Groups groups, Schedule rate, double) -> Made {
+         return std::make_unique<Adam>(std::move(groups), AdamOptions{.schedule = std::move(rate)});
+       }},
+      {"adamw", false, [](Groups groups, Schedule rate, double) -> Made {
+         return std::make_unique<AdamW>(std::move(groups),
+                                        AdamOptions{.schedule = std::move(rate)});
+       }}};
+  return known;
+}
+
+const KnownOptimizer& known_optimizer(const std::string& name) {
+  std::string names;
+  for (const KnownOptimizer& known : known_optimizers()) {
+    if (known.name == name) return known;
+    names += (names.empty() ? "" : ", ") + known.name;
+  }
+  fail(ErrorKind::usage, "unknown optimizer \"", name, "\", expected one of ", names);
+}
+
 }  // namespace shatter::optim

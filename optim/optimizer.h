@@ -173,6 +173,19 @@ class ParameterAverage {
 /// Splits a model's parameters: weights (rank 2 or more) with the decay, the rest without.
 std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay);
 
+/// An optimizer that programs ask for by name, at its usual settings.
+struct KnownOptimizer {
+  std::string name;
+  bool has_momentum = false;
+  std::function<std::unique_ptr<Optimizer>(std::vector<ParameterGroup> groups, Schedule schedule,
+                                           double momentum)>
+      make = {};
+};
+/// "sgd", "rmsprop", "adam", "adamw".
+const std::vector<KnownOptimizer>& known_optimizers();
+/// Throws (usage) for a name that is none of these.
+const KnownOptimizer& known_optimizer(const std::string& name);
+
 /// Makes the optimizer of a model, for whoever moves the model to a device first.
 using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(ModelRef)>;
 

@@ -1,6 +1,6 @@
-// ResNet-18 by the training library on CIFAR-10, or on drawn images where there is none: random crops of padded images, flips, AdamW with weight decay
-// on weights alone, a cosine schedule with warm-up, a metric of one's own, and a state that an
-// interrupted run goes on from.
+// ResNet-18 by the training library on CIFAR-10, or on drawn images where there is none: random
+// crops of padded images, flips, AdamW with weight decay on weights alone, a cosine schedule with
+// warm-up, a metric of one's own, and a state that an interrupted run goes on from.
 //   train_resnet18 [images [epochs]]          SHATTER_DATA names the folder of the data sets
 #include <shatter/experiments/models/models.h>
 #include <shatter/experiments/train/trainer.h>
@@ -39,18 +39,15 @@ int main(int argc, char** argv) {
 
   const std::int64_t batch = 32, steps = epochs * ((images + batch - 1) / batch);
   const optim::Schedule rate = optim::warm_up(steps / 4, optim::cosine(1e-3, steps));
-  Trainer trainer({.model = model,
-                   .optimizer = optim::make<optim::AdamW>({.schedule = rate}, 5e-2),
-                   .input = {.crop = 32,
-                             .padding = 4,
-                             .random_crop = true,
-                             .flip = true,
-                             .whiten = true},
-                   .epochs = epochs,
-                   .batch = batch,
-                   .metrics = {test_metric("margin", margin)},
-                   .device = Device::best()},
-                  data);
+  Trainer trainer(
+      {.model = model,
+       .optimizer = optim::make<optim::AdamW>({.schedule = rate}, 5e-2),
+       .input = {.crop = 32, .padding = 4, .random_crop = true, .flip = true, .whiten = true},
+       .epochs = epochs,
+       .batch = batch,
+       .metrics = {test_metric("margin", margin)},
+       .device = Device::best()},
+      data);
   trainer.on_epoch([](Trainer&, const EpochRecord& epoch) {
     std::printf("epoch %lld: training loss %.3f, test accuracy %.1f %%, margin %.2f\n",
                 (long long)epoch.epoch, epoch.loss, 100 * epoch.test->accuracy(),

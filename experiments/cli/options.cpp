@@ -226,12 +226,7 @@ void Parser::add_how() {
 
 void Parser::add_output() {
   const char* group = "Output";
-  choice<Format>("--format", options.format,
-                 {{"md", Format::markdown},
-                  {"csv", Format::csv},
-                  {"json", Format::json},
-                  {"latex", Format::latex}},
-                 "of the table on stdout [md]")
+  choice<Format>("--format", options.format, formats(), "of the table on stdout [md]")
       ->group(group);
   choice<ProgressMode>("--progress", options.progress,
                        {{"auto", ProgressMode::automatic},

@@ -44,20 +44,13 @@ TextTable table_of(const std::string& name, const Summary& summary) {
 
 std::string render(const std::string& name, const Summary& summary, Format format) {
   const TextTable table = table_of(name, summary);
-  switch (format) {
-    case Format::csv: return csv(table);
-    case Format::latex: return latex(table, "lllrr");
-    case Format::json: {
-      nlohmann::json object = {{"model", name},
-                               {"parameters", summary.parameters},
-                               {"multiply_adds", summary.multiply_adds},
-                               {"layers", nlohmann::json::array()}};
-      for (const auto& row : table.rows) object["layers"].push_back(row);
-      return object.dump(2) + "\n";
-    }
-    case Format::markdown: break;
-  }
-  return markdown(table);
+  if (format != Format::json) return text_of(table, format, "lllrr");
+  nlohmann::json object = {{"model", name},
+                           {"parameters", summary.parameters},
+                           {"multiply_adds", summary.multiply_adds},
+                           {"layers", nlohmann::json::array()}};
+  for (const auto& row : table.rows) object["layers"].push_back(row);
+  return object.dump(2) + "\n";
 }
 
 int draw(const Options& options, const std::string&) {

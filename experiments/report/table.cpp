@@ -322,21 +322,17 @@ bool RowReport::accepted() const {
 }
 
 std::string render(const Table& table, Format format) {
-  const bool accuracies = table.layout == Table::Layout::accuracies;
-  switch (format) {
-    case Format::csv: return csv(accuracies ? accuracies_csv(table) : quantities_csv(table));
-    case Format::latex:
-      return accuracies ? latex(accuracies_table(table, " \\pm "), "llllrrrrrlrrrrrl")
-                        : latex(quantities_table(table, " \\pm "),
-                                is_judged(table) ? "llrrrrlrr" : "llrlrr");
-    case Format::json: {
-      json object = {{"title", table.title}, {"footer", table.footer}, {"rows", json::array()}};
-      for (const RowReport& row : table.rows) object["rows"].push_back(report_json(row));
-      return object.dump(2) + "\n";
-    }
-    case Format::markdown: break;
+  if (format == Format::json) {
+    json object = {{"title", table.title}, {"footer", table.footer}, {"rows", json::array()}};
+    for (const RowReport& row : table.rows) object["rows"].push_back(report_json(row));
+    return object.dump(2) + "\n";
   }
-  return markdown(accuracies ? accuracies_table(table, " ± ") : quantities_table(table, " ± "));
+  const bool numbers = format == Format::csv;  // for programs, not for readers
+  if (table.layout == Table::Layout::accuracies)
+    return text_of(numbers ? accuracies_csv(table) : accuracies_table(table, plus_minus(format)),
+                   format, "llllrrrrrlrrrrrl");
+  return text_of(numbers ? quantities_csv(table) : quantities_table(table, plus_minus(format)),
+                 format, is_judged(table) ? "llrrrrlrr" : "llrlrr");
 }
 
 bool accepted(const Table& table, Progress& progress) {

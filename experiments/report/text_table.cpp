@@ -1,6 +1,8 @@
 // Quoting and joining the entries of a table.
 #include <shatter/experiments/report/text_table.h>
 
+#include <nlohmann/json.hpp>
+
 #include <shatter/kernels/error.h>
 
 namespace shatter::experiments {
@@ -42,8 +44,6 @@ std::string latex_line(const std::vector<std::string>& entries) {
   return line + " \\\\\n";
 }
 
-}  // namespace
-
 std::string markdown(const TextTable& table) {
   std::string text = "**" + table.title + "**\n\n" + markdown_line(table.columns) + "|";
   for (std::size_t i = 0; i < table.columns.size(); ++i) text += "---|";
@@ -67,6 +67,36 @@ std::string latex(const TextTable& table, const std::string& alignment) {
       "\\begin{tabular}{" + alignment + "}\n\\hline\n" + latex_line(table.columns) + "\\hline\n";
   for (const auto& row : table.rows) text += latex_line(row);
   return text + "\\hline\n\\end{tabular}\n";
+}
+
+}  // namespace
+
+const std::map<std::string, Format>& formats() {
+  static const std::map<std::string, Format> all{{"md", Format::markdown},
+                                                 {"csv", Format::csv},
+                                                 {"json", Format::json},
+                                                 {"latex", Format::latex}};
+  return all;
+}
+
+const char* plus_minus(Format format) {
+  return format == Format::latex ? " \\pm " : " ± ";
+}
+
+std::string text_of(const TextTable& table, Format format, const std::string& alignment) {
+  switch (format) {
+    case Format::csv: return csv(table);
+    case Format::latex: return latex(table, alignment);
+    case Format::json:
+      return nlohmann::json{{"title", table.title},
+                            {"columns", table.columns},
+                            {"rows", table.rows},
+                            {"footer", table.footer}}
+                 .dump(2) +
+             "\n";
+    case Format::markdown: break;
+  }
+  return markdown(table);
 }
 
 std::string replace_section(const std::string& document, const std::string& name,

@@ -1,6 +1,7 @@
 // Tables of text, as Markdown, CSV and LaTeX.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,12 +17,14 @@ struct TextTable {
   std::vector<std::string> footer;             ///< "commit: 1a2b3c"
 };
 
-std::string markdown(const TextTable& table);
-/// Columns and rows only.
-std::string csv(const TextTable& table);
-/// A tabular, its title and footer as comments. Entries with "\pm" are set as mathematics;
-/// `alignment` holds a letter for each column.
-std::string latex(const TextTable& table, const std::string& alignment);
+/// The formats by the names programs know them by: "md", "csv", "json", "latex".
+const std::map<std::string, Format>& formats();
+/// What stands between a mean and its deviation.
+const char* plus_minus(Format format);
+/// The table in a format of text; JSON is an object {"title", "columns", "rows", "footer"}. CSV
+/// holds columns and rows only. LaTeX is a tabular with a letter of `alignment` for each column,
+/// title and footer as comments; entries with "\\pm" are set as mathematics.
+std::string text_of(const TextTable& table, Format format, const std::string& alignment);
 
 /// `document` with what stands between "<!-- name:begin -->" and "<!-- name:end -->" replaced.
 /// Throws (usage) when the marks are missing.

@@ -8,13 +8,18 @@
 
 #include <shatter/core/random.h>
 #include <shatter/kernels/error.h>
+#include <shatter/optim/optimizer.h>
 
 namespace shatter::experiments {
 
 using nlohmann::json;
 
 const std::vector<std::string>& optimizers() {
-  static const std::vector<std::string> names{"sgd", "rmsprop", "adam", "adamw"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const optim::KnownOptimizer& known : optim::known_optimizers()) all.push_back(known.name);
+    return all;
+  }();
   return names;
 }
 
@@ -24,7 +29,7 @@ const std::vector<std::string>& schedules() {
 }
 
 bool has_momentum(const std::string& optimizer) {
-  return optimizer == "sgd" || optimizer == "rmsprop";
+  return optim::known_optimizer(optimizer).has_momentum;
 }
 
 namespace {

@@ -32,21 +32,6 @@ optim::Schedule schedule_of(const CellConfig& config) {
   return rising > 0 ? optim::warm_up(rising, after()) : after();
 }
 
-std::unique_ptr<optim::Optimizer> make_optimizer(const CellConfig& config,
-                                                 std::vector<optim::ParameterGroup> groups) {
-  const optim::Schedule schedule = schedule_of(config);
-  using namespace optim;
-  if (config.optimizer == "rmsprop")
-    return std::make_unique<RmsProp>(
-        std::move(groups), RmsPropOptions{.schedule = schedule, .momentum = config.momentum});
-  if (config.optimizer == "adam")
-    return std::make_unique<Adam>(std::move(groups), AdamOptions{.schedule = schedule});
-  if (config.optimizer == "adamw")
-    return std::make_unique<AdamW>(std::move(groups), AdamOptions{.schedule = schedule});
-  return std::make_unique<Sgd>(std::move(groups),
-                               SgdOptions{.schedule = schedule, .momentum = config.momentum});
-}
-
 void check_named(const char* what, const std::string& name, const std::vector<std::string>& known) {
   check(std::find(known.begin(), known.end(), name) != known.end(), "Trainer: ", what, " ", name,
         "; it knows ", joined({known.begin(), known.end()}));
@@ -83,7 +68,9 @@ Training training_of(const CellConfig& config, const TrainingTask& task,
   return {.model = task.model,
           .optimizer =
               [config, decayed = task.decayed](ModelRef model) {
-                return make_optimizer(config, groups(model, decayed, config.weight_decay));
+                return optim::known_optimizer(config.optimizer)
+                    .make(groups(model, decayed, config.weight_decay), schedule_of(config),
+                          config.momentum);
               },
           .input = {.crop = config.crop,
                     .random_crop = config.random_crop,
