@@ -44,6 +44,8 @@ class Optimizer {
   double learning_rate() const { return schedule_(steps_); }
   double learning_rate_at(std::int64_t step) const { return schedule_(step); }
 
+  /// "AdamW"
+  const std::string& name() const { return name_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   /// Of all groups, in their order.
   std::vector<NamedTensor> parameters() const;

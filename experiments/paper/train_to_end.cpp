@@ -1,4 +1,5 @@
 // Training that a measurement can leave and go on with.
+#include <shatter/core/safetensors.h>
 #include <shatter/core/text.h>
 #include <shatter/experiments/paper/train_to_end.h>
 
@@ -37,7 +38,12 @@ CellConfig training_cell(const std::string& model, const MeasurementContext& con
 std::optional<RunResult> train_to_end(const CellConfig& config, const TrainingTask& task,
                                       const MeasurementContext& context) {
   CellTrainer trainer(config, task, {.device = context.device});
-  trainer.checkpoint(context.folder / "state.safetensors");
+  const std::filesystem::path path = context.folder / "training.safetensors";
+  // Earlier versions kept the state alone, under this name.
+  const std::filesystem::path earlier = context.folder / "state.safetensors";
+  if (!std::filesystem::exists(path) && std::filesystem::exists(earlier))
+    trainer.restore(load_safetensors(earlier.string()), earlier.string());
+  trainer.checkpoint(path);
   trainer.on_step([&](Trainer& now, std::int64_t, double) {
     context.show(double(now.epoch()) / double(config.epochs),
                  "training " + fixed(100 * now.online_accuracy(), 1) + " %");

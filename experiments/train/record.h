@@ -24,12 +24,12 @@ struct StopRule {
 /// A pass over a data set in inference mode, centre crop.
 struct Evaluation {
   std::int64_t correct = 0, size = 0;
-  double loss = 0;           ///< mean
+  double loss = 0;           ///< mean; NaN of an empty set
   bool has_accuracy = true;  ///< false where labels are no classes
   /// In [0, 1]; NaN where there is none.
   double accuracy() const {
-    if (!has_accuracy) return std::numeric_limits<double>::quiet_NaN();
-    return size ? static_cast<double>(correct) / static_cast<double>(size) : 0;
+    if (!has_accuracy || size == 0) return std::numeric_limits<double>::quiet_NaN();
+    return static_cast<double>(correct) / static_cast<double>(size);
   }
 };
 

@@ -14,6 +14,7 @@
 #include <shatter/core/ops.h>
 #include <shatter/core/random.h>
 #include <shatter/core/text.h>
+#include <shatter/data/checksum.h>
 
 namespace shatter::experiments {
 namespace {
@@ -108,6 +109,12 @@ Number number(const NamedTensors& state, const std::string& key, const std::stri
   return value;
 }
 
+/// Eight hexadecimal digits of what a tensor holds.
+std::string digest(const Tensor& tensor) {
+  const Tensor here = tensor.to(Device::cpu()).packed();
+  return data::sha256({reinterpret_cast<const char*>(here.raw()), here.bytes()}).substr(0, 8);
+}
+
 }  // namespace
 
 Metric test_metric(std::string name,
@@ -157,22 +164,24 @@ void Trainer::on_epoch(std::function<void(Trainer&, const EpochRecord&)> callbac
 void Trainer::checkpoint(const std::filesystem::path& path, double seconds) {
   checkpoint_ = path;
   checkpoint_seconds_ = seconds;
-}
-
-std::string Trainer::identity() const {
   const data::Pipeline& in = training_.input;
-  return text(training_.epochs, " epochs, batch ", training_.batch, ", seed ", training_.seed, ", ",
-              name_of(training_.precision), ", ", data_.train.name, " ", data_.train.images.str(),
-              ", crop ", in.crop, " padding ", in.padding, in.random_crop ? " random" : "",
-              in.flip ? " flip" : "", in.whiten ? " whiten" : "", ", rotation ", in.rotation,
-              ", clip ", training_.clip_norm, ", stop ", training_.stop.loss, " ",
-              training_.stop.epochs, ", first rate ", exact(optimizer_->learning_rate_at(0)),
-              ", last ", exact(optimizer_->learning_rate_at(training_.epochs * steps_per_epoch())));
+  std::string decays;
+  for (const optim::ParameterGroup& group : optimizer_->groups())
+    decays += text(" ", group.parameters.size(), " with decay ", exact(group.weight_decay));
+  identity_ = text(
+      training_.epochs, " epochs, batch ", training_.batch, ", seed ", training_.seed, ", ",
+      name_of(training_.precision), ", ", data_.train.name, " ", data_.train.images.str(), " ",
+      digest(data_.train.images), " with labels ", digest(data_.train.labels), ", crop ", in.crop,
+      " padding ", in.padding, in.random_crop ? " random" : "", in.flip ? " flip" : "",
+      in.whiten ? " whiten" : "", ", rotation ", in.rotation, ", clip ", training_.clip_norm,
+      ", stop ", training_.stop.loss, " ", training_.stop.epochs, ", ", optimizer_->name(), decays,
+      ", first rate ", exact(optimizer_->learning_rate_at(0)), ", last ",
+      exact(optimizer_->learning_rate_at(training_.epochs * steps_per_epoch())));
 }
 
 void Trainer::save() {
   NamedTensors content = state();
-  content.metadata[identity_key] = identity();
+  content.metadata[identity_key] = identity_;
   save_safetensors(checkpoint_.string(), content);
 }
 
@@ -181,8 +190,8 @@ void Trainer::load() {
   const NamedTensors saved = load_safetensors(where);
   const auto found = saved.metadata.find(identity_key);
   const std::string other = found == saved.metadata.end() ? "it does not say which" : found->second;
-  if (other != identity())
-    fail(ErrorKind::data, where, " is of another training: ", other, "\nhere: ", identity());
+  if (other != identity_)
+    fail(ErrorKind::data, where, " is of another training: ", other, "\nhere: ", identity_);
   restore(saved, where);
 }
 
@@ -198,7 +207,7 @@ std::optional<RunResult> Trainer::run(const Cancelled& cancelled) {
     const std::int64_t count = training_.device.is_cuda() ? 64 : 1;
     for (const double loss : epoch_ended() ? std::vector<double>() : advance(count)) {
       if (!std::isfinite(loss))
-        fail(ErrorKind::diverged, "the loss at step ", steps(), " is not finite");
+        fail(ErrorKind::diverged, "the loss at step ", steps() + 1, " is not finite");
       if (on_step_) on_step_(*this, ++number, loss);
     }
     if (epoch_ended()) {
@@ -253,7 +262,8 @@ Tensor Trainer::outputs_of(const Tensor& x) {
 }
 
 Tensor Trainer::loss_of(const Tensor& outputs, const Tensor& targets) const {
-  check(!has_accuracy() || (outputs.rank() == 2 && outputs.dim(0) == targets.dim(0)),
+  check(!has_accuracy() || (outputs.rank() == 2 && outputs.dim(0) == targets.dim(0) &&
+                            outputs.dim(1) >= data_.train.classes),
         "Trainer: the model's outputs are ", outputs.str(), ", expected a score for each of ",
         data_.train.classes, " classes; without them set Training::accuracy = false");
   const Tensor loss = training_.loss(outputs, targets);
@@ -347,7 +357,7 @@ std::optional<Evaluation> Trainer::Evaluator::operator()(const Cancelled& cancel
   const std::int64_t size = dataset_.size();
   return Evaluation{.correct = counts.correct,
                     .size = size,
-                    .loss = size > 0 ? counts.loss / static_cast<double>(size) : 0,
+                    .loss = counts.loss / static_cast<double>(size),
                     .has_accuracy = trainer_.has_accuracy()};
 }
 
@@ -481,6 +491,9 @@ void Trainer::restore(const NamedTensors& saved, const std::string& where) {
            found->second.shape(), ", expected ", name_of(tensor.dtype()), " ", tensor.shape());
     }
   }
+  for (const auto& [name, tensor] : saved.tensors)
+    if (!own.tensors.contains(name))
+      fail(ErrorKind::data, where, ": tensor ", name, " is of another model or optimizer");
   for (const auto& [name, tensor] : own.tensors) tensor.copy_from(saved.tensors.at(name));
   epochs_done_ = epoch;
   stopped_ = stopped != 0;

@@ -77,7 +77,9 @@ class Trainer {
   /// Called after each epoch.
   void on_epoch(std::function<void(Trainer&, const EpochRecord&)> callback);
   /// run() saves its state to `path` every so many seconds and at its end, and goes on from there
-  /// when called again with the same training. It throws (data) for the state of another one.
+  /// when called again. It throws (data) for the state of another training, by its data, sizes,
+  /// seed, pipeline, optimizer, decays and rates, and by its tensors. It cannot see another loss, a
+  /// function in the model, or an optimizer's other options.
   void checkpoint(const std::filesystem::path& path, double seconds = 60);
   /// Trains to the end. Leaves before the next step, its state saved, when stop() was called or
   /// `cancelled` says true, which is asked between steps and batches of an evaluation: empty then.
@@ -154,8 +156,6 @@ class Trainer {
   Tensor outputs_of(const Tensor& x);
   Tensor loss_of(const Tensor& outputs, const Tensor& targets) const;
   bool has_accuracy() const { return training_.accuracy && data_.train.has_classes(); }
-  /// What a checkpoint must have been made with.
-  std::string identity() const;
   void save();
   void load();
 
@@ -171,6 +171,7 @@ class Trainer {
   std::function<void(Trainer&, std::int64_t, double)> on_step_;
   std::function<void(Trainer&, const EpochRecord&)> on_epoch_;
   std::filesystem::path checkpoint_;
+  std::string identity_;  ///< what a checkpoint must have been made with
   double checkpoint_seconds_ = 60;
   bool stop_asked_ = false;
 

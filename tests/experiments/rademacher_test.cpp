@@ -100,4 +100,18 @@ TEST_CASE("Training on signs goes on where it was stopped, to the same result") 
   CHECK(result->train.correct == whole->train.correct);
   CHECK(result->train.loss == whole->train.loss);
   CHECK(result->last_loss == whole->last_loss);
+  // So does a state without its training's description, as earlier versions kept it.
+  context.folder = folder / "earlier";
+  context.stop = {};
+  std::filesystem::create_directories(context.folder);
+  CellTrainer earlier(small_cell(48), small_task(48));
+  earlier.advance(2);
+  const std::string path = (context.folder / "state.safetensors").string();
+  save_safetensors(path, earlier.state());
+  CHECK(train_to_end(small_cell(48), small_task(48), context)->last_loss == whole->last_loss);
+  NamedTensors foreign = earlier.state();
+  foreign.metadata["epoch"] = "-1";
+  save_safetensors(path, foreign);
+  std::filesystem::remove(context.folder / "training.safetensors");
+  CHECK_THROWS_AS(train_to_end(small_cell(48), small_task(48), context), Error);
 }

@@ -325,6 +325,10 @@ TEST_CASE("States of other models are refused unchanged") {
   bad.tensors.erase(bad.tensors.begin());
   CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("no tensor") != std::string::npos);
   bad = good;
+  bad.tensors["model.99.weight"] = Tensor::zeros({3});
+  CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("another model") !=
+        std::string::npos);
+  bad = good;
   bad.tensors.begin()->second = Tensor::zeros({3});
   CHECK(message_of([&] { trainer.restore(bad, "file"); }).find("expected") != std::string::npos);
   CHECK(trainer.steps() == 0);
@@ -465,11 +469,41 @@ TEST_CASE("A training goes on from its checkpoint to the same bits, and not from
   Trainer other(longer, data);
   other.checkpoint(folder / "state.safetensors");
   CHECK_THROWS_WITH(other.run(), Contains("another training") && Contains("3 epochs"));
+  data::TrainTest negated = data;
+  negated.train.labels = data.train.labels * -1;
+  Trainer relabelled(regression(), negated);
+  relabelled.checkpoint(folder / "state.safetensors");
+  CHECK_THROWS_WITH(relabelled.run(), Contains("another training"));
+  Training plain = regression();
+  plain.optimizer = optim::make<optim::Adam>({.schedule = optim::constant(0.01)}, 1e-3);
+  Trainer coupled(plain, data);
+  coupled.checkpoint(folder / "state.safetensors");
+  CHECK_THROWS_WITH(coupled.run(), Contains("another training") && Contains("AdamW"));
   Training wider = regression();
   wider.model = Sequential(Linear(2, 9), Tanh(), Linear(9, 1));
   Trainer another(wider, data);
   another.checkpoint(folder / "state.safetensors");
   CHECK_THROWS_WITH(another.run(), Contains("expected float32 [9"));
+}
+
+TEST_CASE("Fewer outputs than classes are refused, as no accuracy can be counted") {
+  const Tensor x = random_uniform({.seed = 3}, {8, 2}, -1, 1);
+  const std::vector<std::int32_t> labels{0, 1, 0, 1, 0, 1, 0, 1};
+  const auto set = data::Dataset::from(x, Tensor::from(std::span<const std::int32_t>(labels), {8}));
+  Training training = regression();
+  training.loss = [](const Tensor& y, const Tensor&) { return mean(y * y); };
+  CHECK_THROWS_WITH(Trainer(training, {set, set}).run(), Contains("2 classes"));
+  training.accuracy = false;
+  CHECK_NOTHROW(Trainer(training, {set, set}).run());
+}
+
+TEST_CASE("An empty test set has no loss and no accuracy") {
+  Trainer trainer(regression(), {sums(40).train, {}});
+  const auto result = trainer.run();
+  REQUIRE(result);
+  CHECK(std::isnan(result->test.loss));
+  CHECK(std::isnan(result->test.accuracy()));
+  CHECK(std::isfinite(result->train.loss));
 }
 
 TEST_CASE("A stop rule on the loss alone ends a training without classes") {
