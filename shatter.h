@@ -15,8 +15,10 @@
 #include <shatter/core/safetensors.h>
 #include <shatter/core/tensor.h>
 #include <shatter/data/batches.h>
+#include <shatter/data/corruption.h>
 #include <shatter/data/dataset.h>
 #include <shatter/data/randomize.h>
+#include <shatter/data/standardize.h>
 #include <shatter/layers/layers.h>
 #include <shatter/layers/module.h>
 #include <shatter/optim/optimizer.h>

@@ -1,5 +1,5 @@
 // Data sets as values, the synthetic one, and loading by name.
-#include <shatter/data/dataset.h>
+#include <shatter/data/standardize.h>
 
 #include <chrono>
 #include <cmath>
@@ -132,4 +132,42 @@ TEST_CASE("synthetic: colour and brightness do not tell the class") {
     const double error = std::sqrt((squares[c] - all[c] * all[c]) / 500);
     for (std::size_t k = 0; k < 10; ++k) CHECK(std::abs(sums[k * 3 + c] - all[c]) < 5 * error);
   }
+}
+
+TEST_CASE("features are standardized by the training set, whatever their type") {
+  // Feature 0 is 0, 2, 4, 6 (mean 3, variance 5), feature 1 never varies, feature 2 is 8 or 0.
+  const std::vector<double> rows{0, 7, 8, 2, 7, 0, 4, 7, 8, 6, 7, 0};
+  const Tensor x = Tensor::from(std::span<const double>(rows), {4, 3});
+  const Tensor y = Tensor::zeros({4}, DType::int32);
+  const double unit = 1 / std::sqrt(5.0);
+  const std::vector<double> expected{-3 * unit, 0, 1, -unit, 0, -1, unit, 0, 1, 3 * unit, 0, -1};
+  for (const DType type : {DType::float64, DType::float32}) {
+    const auto set = data::Dataset::from(x.to(type), y);
+    const data::TrainTest result = data::standardize_features({set, data::first(set, 1)});
+    CHECK(result.train.images.dtype() == type);
+    const std::vector<double> found = result.train.images.values<double>();
+    for (std::size_t i = 0; i < found.size(); ++i)
+      CHECK(found[i] == Approx(expected[i]).margin(1e-7));
+    CHECK(result.test.images.values<double>()[0] == found[0]);
+  }
+  const data::TrainTest images{data::synthetic(data::Split::train, {.size = 50}),
+                               data::synthetic(data::Split::test, {.size = 5})};
+  const data::TrainTest scaled = data::standardize_features(images);
+  CHECK(scaled.train.images.shape() == images.train.images.shape());
+  CHECK(scaled.train.has_images());
+  const std::vector<float> values = scaled.train.images.values<float>();
+  const std::size_t features = values.size() / 50;
+  for (const std::size_t k : {std::size_t{0}, features / 2, features - 1}) {
+    double sum = 0, square = 0;
+    for (std::size_t i = 0; i < 50; ++i) {
+      sum += double(values[i * features + k]);
+      square += double(values[i * features + k]) * double(values[i * features + k]);
+    }
+    CHECK(sum / 50 == Approx(0).margin(1e-5));
+    CHECK(square / 50 == Approx(1).epsilon(1e-4));
+  }
+  data::TrainTest other = images;
+  other.test = data::Dataset::from(x, y);
+  CHECK_THROWS_WITH(data::standardize_features(other), Contains("inputs"));
+  CHECK_THROWS_AS(data::standardize_features({}), Error);
 }
