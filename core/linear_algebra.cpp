@@ -17,10 +17,9 @@
 namespace shatter {
 namespace {
 
-template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using MatrixMap = Eigen::Map<Matrix<T>>;
+// All is computed in double: one instantiation of Eigen's decompositions, and float32 gets results
+// that are right to its last bit or so.
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 void check_matrices(const char* op, const Tensor& a) {
   ops::check_operands(op, {a});
@@ -39,39 +38,31 @@ Shape with_last(const Tensor& a, const std::vector<std::int64_t>& last) {
   return Shape(dims);
 }
 
-/// Matrix i of a batch.
-template <class T>
-MatrixMap<T> matrix(const Tensor& x, std::int64_t i) {
+/// Matrix i of a batch in float64.
+Eigen::Map<Matrix> matrix(const Tensor& x, std::int64_t i) {
   const std::int64_t m = x.dim(-2), n = x.dim(-1);
-  return MatrixMap<T>(x.data<T>() + i * m * n, m, n);
+  return {x.data<double>() + i * m * n, m, n};
 }
 
-/// Calls f<T>(i) for every matrix of the packed batch a on the host.
+/// Calls f(i) for every matrix of the batch a.
 template <class F>
-void each(const char* op, const Tensor& a, F&& f) {
+void each(const Tensor& a, F&& f) {
   const std::int64_t size = a.dim(-1) * a.dim(-2), count = size ? a.numel() / size : 0;
-  with_floating(a.dtype(), op, [&]<class T>() {
-    for (std::int64_t i = 0; i < count; ++i) f.template operator()<T>(i);
-  });
+  for (std::int64_t i = 0; i < count; ++i) f(i);
 }
 
-void check_finite(const char* op, const Tensor& x) {
-  with_floating(x.dtype(), op, [&]<class T>() {
-    const bool finite = std::all_of(x.data<T>(), x.data<T>() + x.numel(),
-                                    [](T value) { return std::isfinite(value); });
-    if (!finite) fail(ErrorKind::data, op, ": ", x.str(), " holds a value that is not finite");
-  });
-}
-
-/// a on the host. Throws for what is not finite: Eigen's factors of it would be anything.
+/// a on the host, in float64 and packed. Throws for what is not finite: Eigen's factors of it would
+/// be anything.
 Tensor host(const char* op, const Tensor& a) {
-  const Tensor x = a.detach().to(Device::cpu()).packed();
-  check_finite(op, x);
+  const Tensor x = a.detach().to(Device::cpu()).to(DType::float64).packed();
+  const bool finite = std::all_of(x.data<double>(), x.data<double>() + x.numel(),
+                                  [](double value) { return std::isfinite(value); });
+  if (!finite) fail(ErrorKind::data, op, ": ", a.str(), " holds a value that is not finite");
   return x;
 }
-/// A tensor on the host for results, of a's type.
-Tensor made(const Tensor& a, const Shape& shape) {
-  return Tensor::empty(shape, a.dtype());
+/// A tensor on the host for results.
+Tensor made(const Shape& shape) {
+  return Tensor::empty(shape, DType::float64);
 }
 
 Tensor transposed(const Tensor& a) {
@@ -109,7 +100,7 @@ Tensor of_triangle(const Tensor& full) {
 using Gradient = std::function<Tensor(const Tensor& a, const Tensor& dy)>;
 Tensor recorded(const char* op, const Tensor& y, const Tensor& a, Gradient gradient) {
   return record(
-      op, y.to(a.device()), {a},
+      op, y.to(a.dtype()).to(a.device()), {a},
       [gradient = std::move(gradient), a = Saved(a)](const Tensor& dy, const Needed&) {
         return std::vector<Tensor>{gradient(*a, dy)};
       },
@@ -121,10 +112,10 @@ Tensor recorded(const char* op, const Tensor& y, const Tensor& a, Gradient gradi
 Tensor cholesky(const Tensor& a) {
   check_square("cholesky", a);
   const Tensor in = host("cholesky", a), factor = Tensor::zeros(in.shape(), in.dtype());
-  each("cholesky", in, [&]<class T>(std::int64_t i) {
-    const Eigen::LLT<Matrix<T>> llt(matrix<T>(in, i));
+  each(in, [&](std::int64_t i) {
+    const Eigen::LLT<Matrix> llt(matrix(in, i));
     if (llt.info() != Eigen::Success) fail_at("cholesky", i, a, "is not positive definite");
-    matrix<T>(factor, i) = llt.matrixL();
+    matrix(factor, i) = llt.matrixL();
   });
   return recorded("cholesky", factor, a, [](const Tensor& of, const Tensor& dy) {
     const Tensor l = cholesky(of);
@@ -144,14 +135,14 @@ Tensor solve(const Tensor& a, const Tensor& b) {
             b.dim(-2) == a.dim(-1),
         "solve: operands are ", a.str(), " and ", b.str(),
         ", expected [..., m, m] and [..., m, k], or [m, m] and [m]");
-  const Tensor in = host("solve", a), right = host("solve", b), x = made(in, b.shape());
-  each("solve", in, [&]<class T>(std::int64_t i) {
-    const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
-    if ((lu.matrixLU().diagonal().array() == T(0)).any()) fail_at("solve", i, a, "is singular");
-    matrix<T>(x, i) = lu.solve(matrix<T>(right, i));
+  const Tensor in = host("solve", a), right = host("solve", b), x = made(b.shape());
+  each(in, [&](std::int64_t i) {
+    const Eigen::PartialPivLU<Matrix> lu(matrix(in, i));
+    if ((lu.matrixLU().diagonal().array() == 0).any()) fail_at("solve", i, a, "is singular");
+    matrix(x, i) = lu.solve(matrix(right, i));
   });
   return record(
-      "solve", x.to(a.device()), {a, b},
+      "solve", x.to(a.dtype()).to(a.device()), {a, b},
       [a = Saved(a), b = Saved(b)](const Tensor& dy, const Needed& needed) {
         const Tensor db = solve(transposed(*a), dy);
         const Tensor da = needed[0] ? -matmul(db, solve(*a, *b), false, true) : Tensor();
@@ -168,36 +159,36 @@ Tensor inverse(const Tensor& a) {
 
 SignLogDet slogdet(const Tensor& a) {
   check_square("slogdet", a);
-  const Tensor in = host("slogdet", a), sign = made(in, with_last(a, {})),
-               log = made(in, sign.shape());
-  each("slogdet", in, [&]<class T>(std::int64_t i) {
-    const Eigen::PartialPivLU<Matrix<T>> lu(matrix<T>(in, i));
-    T total = 0, s = T(lu.permutationP().determinant());
-    for (const T pivot : lu.matrixLU().diagonal()) {
+  const Tensor in = host("slogdet", a), sign = made(with_last(a, {})), log = made(sign.shape());
+  each(in, [&](std::int64_t i) {
+    const Eigen::PartialPivLU<Matrix> lu(matrix(in, i));
+    double total = 0, s = double(lu.permutationP().determinant());
+    for (const double pivot : lu.matrixLU().diagonal()) {
       total += std::log(std::abs(pivot));
-      s *= pivot > T(0) ? T(1) : pivot < T(0) ? T(-1) : pivot;
+      s *= pivot > 0 ? 1 : pivot < 0 ? -1 : pivot;
     }
-    sign.data<T>()[i] = s;
-    log.data<T>()[i] = total;
+    sign.data<double>()[i] = s;
+    log.data<double>()[i] = total;
   });
   if (a.dim(-1) == 0) {  // the empty product
     sign.fill(1);
     log.fill(0);
   }
-  return {sign.to(a.device()), recorded("slogdet", log, a, [](const Tensor& of, const Tensor& dy) {
+  return {sign.to(a.dtype()).to(a.device()),
+          recorded("slogdet", log, a, [](const Tensor& of, const Tensor& dy) {
             return transposed(inverse(of)) * unsqueeze(unsqueeze(dy, -1), -1);
           })};
 }
 
 Eigh eigh(const Tensor& a) {
   check_square("eigh", a);
-  const Tensor in = host("eigh", a), values = made(in, with_last(a, {a.dim(-1)})),
-               vectors = made(in, a.shape());
-  each("eigh", in, [&]<class T>(std::int64_t i) {
-    const Eigen::SelfAdjointEigenSolver<Matrix<T>> solver(matrix<T>(in, i));
+  const Tensor in = host("eigh", a), values = made(with_last(a, {a.dim(-1)})),
+               vectors = made(a.shape());
+  each(in, [&](std::int64_t i) {
+    const Eigen::SelfAdjointEigenSolver<Matrix> solver(matrix(in, i));
     if (solver.info() != Eigen::Success) fail_at("eigh", i, a, "did not converge");
-    std::copy_n(solver.eigenvalues().data(), a.dim(-1), values.data<T>() + i * a.dim(-1));
-    matrix<T>(vectors, i) = solver.eigenvectors();
+    std::copy_n(solver.eigenvalues().data(), a.dim(-1), values.data<double>() + i * a.dim(-1));
+    matrix(vectors, i) = solver.eigenvectors();
   });
   return {recorded("eigh", values, a,
                    [](const Tensor& of, const Tensor& dy) {
@@ -217,13 +208,13 @@ Eigh eigh(const Tensor& a) {
 Svd svd(const Tensor& a) {
   check_matrices("svd", a);
   const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
-  const Tensor in = host("svd", a), u = made(in, with_last(a, {m, k})),
-               s = made(in, with_last(a, {k})), vt = made(in, with_last(a, {k, n}));
-  each("svd", in, [&]<class T>(std::int64_t i) {
-    const Eigen::BDCSVD<Matrix<T>> svd(matrix<T>(in, i), Eigen::ComputeThinU | Eigen::ComputeThinV);
-    matrix<T>(u, i) = svd.matrixU();
-    matrix<T>(vt, i) = svd.matrixV().transpose();
-    std::copy_n(svd.singularValues().data(), k, s.data<T>() + i * k);
+  const Tensor in = host("svd", a), u = made(with_last(a, {m, k})), s = made(with_last(a, {k})),
+               vt = made(with_last(a, {k, n}));
+  each(in, [&](std::int64_t i) {
+    const Eigen::BDCSVD<Matrix> svd(matrix(in, i), Eigen::ComputeThinU | Eigen::ComputeThinV);
+    matrix(u, i) = svd.matrixU();
+    matrix(vt, i) = svd.matrixV().transpose();
+    std::copy_n(svd.singularValues().data(), k, s.data<double>() + i * k);
   });
   const Gradient none = [](const Tensor&, const Tensor&) -> Tensor {
     fail(ErrorKind::usage,
@@ -253,12 +244,12 @@ Svd svd(const Tensor& a) {
 Qr qr(const Tensor& a) {
   check_matrices("qr", a);
   const std::int64_t m = a.dim(-2), n = a.dim(-1), k = std::min(m, n);
-  const Tensor in = host("qr", a), q = made(in, with_last(a, {m, k})),
+  const Tensor in = host("qr", a), q = made(with_last(a, {m, k})),
                r = Tensor::zeros(with_last(a, {k, n}), in.dtype());
-  each("qr", in, [&]<class T>(std::int64_t i) {
-    const Eigen::HouseholderQR<Matrix<T>> qr(matrix<T>(in, i));
-    matrix<T>(q, i) = qr.householderQ() * Matrix<T>::Identity(m, k);
-    matrix<T>(r, i) = qr.matrixQR().topRows(k).template triangularView<Eigen::Upper>();
+  each(in, [&](std::int64_t i) {
+    const Eigen::HouseholderQR<Matrix> qr(matrix(in, i));
+    matrix(q, i) = qr.householderQ() * Matrix::Identity(m, k);
+    matrix(r, i) = qr.matrixQR().topRows(k).triangularView<Eigen::Upper>();
   });
   const auto tall = [](const Tensor& of) {
     check(of.dim(-2) >= of.dim(-1), "qr: no gradient for ", of.str(),

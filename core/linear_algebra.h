@@ -1,8 +1,8 @@
 // Linear algebra of matrices [..., m, n] in float32 or float64; leading dimensions are a batch, one
-// problem after the other. Computed by Eigen on the CPU: on a CUDA device the operands travel to
-// the host and the results back. Each throws (usage) for a shape that does not fit, and (data) for
-// a value that is not finite and for a matrix that has no such factor. Where one triangle is read,
-// the gradient is that triangle's: PyTorch spreads it over both.
+// problem after the other. Computed by Eigen on the CPU in double, whatever the operands' type: on
+// a CUDA device they travel to the host and the results back. Each throws (usage) for a shape that
+// does not fit, and (data) for a value that is not finite and for a matrix that has no such factor.
+// Where one triangle is read, the gradient is that triangle's: PyTorch spreads it over both.
 #pragma once
 
 #include <shatter/core/tensor.h>
