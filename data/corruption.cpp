@@ -120,17 +120,22 @@ Corruption of_labels(std::string name, Parameters parameters,
 }
 
 /// A corruption of the images of both splits; those of the test set are numbered behind the others.
-Corruption of_images(std::string name, Parameters parameters,
-                     std::function<Dataset(const Dataset& images, const Dataset& train,
-                                           std::uint64_t seed, std::int64_t first_number)>
-                         change) {
-  return {.name = std::move(name),
-          .parameters = std::move(parameters),
-          .changes_inputs = true,
-          .apply = [change = std::move(change)](const TrainTest& data, std::uint64_t seed) {
-            return TrainTest{change(data.train, data.train, seed, 0),
-                             change(data.test, data.train, seed, data.train.size())};
-          }};
+Corruption of_images(
+    std::string name,
+    std::function<Dataset(const Dataset& images, std::uint64_t seed, std::int64_t first_number)>
+        change) {
+  return {
+      .name = std::move(name),
+      .changes_inputs = true,
+      .apply = [change = std::move(change)](const TrainTest& data, std::uint64_t seed) {
+        return TrainTest{change(data.train, seed, 0), change(data.test, seed, data.train.size())};
+      }};
+}
+
+TrainTest noise_like(const TrainTest& data, std::uint64_t seed) {
+  const PixelStatistics statistics = pixel_statistics(data.train);
+  return {gaussian_pixels(data.train, statistics, seed),
+          gaussian_pixels(data.test, statistics, seed, data.train.size())};
 }
 
 }  // namespace
@@ -169,24 +174,20 @@ Corruption random_labels() {
 }
 
 Corruption shuffled_pixels() {
-  return of_images("shuffled-pixels", {},
-                   [](const Dataset& images, const Dataset&, std::uint64_t seed, std::int64_t) {
-                     return shuffle_pixels(images, seed);
-                   });
+  return of_images("shuffled-pixels", [](const Dataset& images, std::uint64_t seed, std::int64_t) {
+    return shuffle_pixels(images, seed);
+  });
 }
 
 Corruption random_pixels() {
-  return of_images("random-pixels", {},
-                   [](const Dataset& images, const Dataset&, std::uint64_t seed,
-                      std::int64_t first) { return data::random_pixels(images, seed, first); });
+  return of_images("random-pixels",
+                   [](const Dataset& images, std::uint64_t seed, std::int64_t first) {
+                     return data::random_pixels(images, seed, first);
+                   });
 }
 
 Corruption gaussian() {
-  return of_images(
-      "gaussian", {},
-      [](const Dataset& images, const Dataset& train, std::uint64_t seed, std::int64_t first) {
-        return gaussian_pixels(images, pixel_statistics(train), seed, first);
-      });
+  return {.name = "gaussian", .changes_inputs = true, .apply = noise_like};
 }
 
 Corruption permuted_labels() {
@@ -232,17 +233,15 @@ Corruption pair_flips(double p) {
 }
 
 Corruption shuffled_values() {
-  return of_images("shuffled-values", {},
-                   [](const Dataset& images, const Dataset&, std::uint64_t seed, std::int64_t) {
-                     return with_values_as_pixels(
-                         images, [&](const Dataset& flat) { return shuffle_pixels(flat, seed); });
-                   });
+  return of_images("shuffled-values", [](const Dataset& images, std::uint64_t seed, std::int64_t) {
+    return with_values_as_pixels(images,
+                                 [&](const Dataset& flat) { return shuffle_pixels(flat, seed); });
+  });
 }
 
 Corruption random_values() {
   return of_images(
-      "random-values", {},
-      [](const Dataset& images, const Dataset&, std::uint64_t seed, std::int64_t first) {
+      "random-values", [](const Dataset& images, std::uint64_t seed, std::int64_t first) {
         return with_values_as_pixels(
             images, [&](const Dataset& flat) { return data::random_pixels(flat, seed, first); });
       });
@@ -250,12 +249,14 @@ Corruption random_values() {
 
 Corruption replaced_images(double share) {
   check_probability("replaced-images", share);
-  return of_images(
-      "replaced-images", {{"probability", {share}}},
-      [share](const Dataset& images, const Dataset& train, std::uint64_t seed, std::int64_t first) {
-        const Dataset noise = gaussian_pixels(images, pixel_statistics(train), seed, first);
-        return replaced(images, noise, share, seed, first);
-      });
+  return {.name = "replaced-images",
+          .parameters = {{"probability", {share}}},
+          .changes_inputs = true,
+          .apply = [share](const TrainTest& data, std::uint64_t seed) {
+            const TrainTest noise = noise_like(data, seed);
+            return TrainTest{replaced(data.train, noise.train, share, seed, 0),
+                             replaced(data.test, noise.test, share, seed, data.train.size())};
+          }};
 }
 
 Corruption named(const std::string& name, const Parameters& parameters) {

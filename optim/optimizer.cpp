@@ -260,12 +260,17 @@ void ParameterAverage::swap() {
   }
 }
 
-std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay) {
+std::vector<ParameterGroup> decay_weights(const std::vector<NamedTensor>& parameters,
+                                          double weight_decay) {
   std::vector<ParameterGroup> groups{{.weight_decay = weight_decay}, {}};
-  for (const NamedTensor& named : named_parameters(model)) {
+  for (const NamedTensor& named : parameters) {
     groups[named.tensor.rank() >= 2 ? 0 : 1].parameters.push_back(named);
   }
   return groups;
+}
+
+std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay) {
+  return decay_weights(named_parameters(model), weight_decay);
 }
 
 const std::vector<KnownOptimizer>& known_optimizers() {

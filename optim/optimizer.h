@@ -172,7 +172,9 @@ class ParameterAverage {
   double decay_;
 };
 
-/// Splits a model's parameters: weights (rank 2 or more) with the decay, the rest without.
+/// Splits parameters, of a model all: weights (rank 2 or more) with the decay, the rest without.
+std::vector<ParameterGroup> decay_weights(const std::vector<NamedTensor>& parameters,
+                                          double weight_decay);
 std::vector<ParameterGroup> decay_weights(ModelRef model, double weight_decay);
 
 /// An optimizer that programs ask for by name, at its usual settings.
@@ -196,10 +198,8 @@ using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(ModelRef)>;
 template <class Rule>
 MakeOptimizer make(typename Rule::Options options, double weight_decay = 0) {
   return [options, weight_decay](ModelRef model) {
-    std::vector<ParameterGroup> groups{{.weight_decay = weight_decay}, {}};
-    for (const NamedTensor& named : trainable_parameters(model))
-      groups[named.tensor.rank() >= 2 ? 0 : 1].parameters.push_back(named);
-    return std::make_unique<Rule>(std::move(groups), options);
+    return std::make_unique<Rule>(decay_weights(trainable_parameters(model), weight_decay),
+                                  options);
   };
 }
 

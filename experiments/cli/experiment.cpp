@@ -38,10 +38,6 @@ Agenda agenda_of(const std::vector<PlannedRow>& plan) {
   return sorted;
 }
 
-void note(RowReport& report, const char* text) {
-  if (std::ranges::find(report.notes, text) == report.notes.end()) report.notes.push_back(text);
-}
-
 std::vector<RowReport> filled(std::vector<PlannedRow> plan, const Agenda& agenda,
                               const std::vector<Outcome>& outcomes) {
   std::vector<RowReport> reports;
@@ -51,8 +47,8 @@ std::vector<RowReport> filled(std::vector<PlannedRow> plan, const Agenda& agenda
     switch (outcomes[i].status) {
       case Status::done: report.runs.push_back(outcomes[i].result); break;
       case Status::diverged: report.diverged.push_back(outcomes[i].result); break;
-      case Status::failed: note(report, "failed"); break;
-      default: note(report, "not finished");
+      case Status::failed: report.note("failed"); break;
+      default: report.note("not finished");
     }
   }
   return reports;

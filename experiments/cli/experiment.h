@@ -27,6 +27,20 @@ struct Experiment {
   std::function<std::vector<Table>(const std::vector<Result>&, const Options&)> kept;
 };
 
+/// The experiment of a program of either kind of rows, but for plan and table. It refers to the
+/// program, which must outlive it.
+template <class Program>
+Experiment experiment_of(const Program& program) {
+  Experiment experiment{.info = program.info, .plan = {}, .table = {}, .kept = {}};
+  experiment.info.row_names = names_of(program.rows);
+  experiment.kept = [&program](const std::vector<Result>& results, const Options& options) {
+    Program asked = program;
+    std::erase_if(asked.rows, [&](const auto& row) { return !matches(row.name, options.rows); });
+    return kept_tables(asked, results);
+  };
+  return experiment;
+}
+
 /// Runs the experiment as its options say, cheapest jobs first; the exit code. Results go to
 /// stdout, all else to stderr.
 int run_experiment(const Experiment& experiment, int argc, const char* const* argv);

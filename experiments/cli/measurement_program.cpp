@@ -157,24 +157,13 @@ std::vector<PlannedRow> plan(const MeasurementProgram& program, const Options& o
 }  // namespace
 
 int run_measurements(const MeasurementProgram& program, int argc, const char* const* argv) {
-  Experiment experiment{
-      .info = program.info,
-      .plan = [&](const Options& options,
-                  Progress& progress) { return plan(program, options, progress); },
-      .table =
-          [&](std::vector<RowReport> reports, std::vector<std::string> footer) {
-            return Table{
-                .title = program.title, .rows = std::move(reports), .footer = std::move(footer)};
-          },
-      .kept =
-          [&](const std::vector<Result>& results, const Options& options) {
-            MeasurementProgram asked = program;
-            std::erase_if(asked.rows, [&](const MeasurementRow& row) {
-              return !matches(row.name, options.rows);
-            });
-            return kept_tables(asked, results);
-          }};
-  experiment.info.row_names = names_of(program.rows);
+  Experiment experiment = experiment_of(program);
+  experiment.plan = [&](const Options& options, Progress& progress) {
+    return plan(program, options, progress);
+  };
+  experiment.table = [&](std::vector<RowReport> reports, std::vector<std::string> footer) {
+    return Table{.title = program.title, .rows = std::move(reports), .footer = std::move(footer)};
+  };
   return run_experiment(experiment, argc, argv);
 }
 

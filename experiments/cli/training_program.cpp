@@ -112,23 +112,14 @@ std::string title_of(const TrainingProgram& program, const RowReport& first) {
 }  // namespace
 
 int run_training(const TrainingProgram& program, int argc, const char* const* argv) {
-  Experiment experiment{
-      .info = program.info,
-      .plan = [&](const Options& options,
-                  Progress& progress) { return plan(program, options, progress); },
-      .table =
-          [&](std::vector<RowReport> reports, std::vector<std::string> footer) {
-            const std::string title = title_of(program, reports.front());
-            return table_of(program, title, std::move(reports), std::move(footer));
-          },
-      .kept =
-          [&](const std::vector<Result>& results, const Options& options) {
-            TrainingProgram asked = program;
-            std::erase_if(asked.rows,
-                          [&](const TrainingRow& row) { return !matches(row.name, options.rows); });
-            return kept_tables(asked, results);
-          }};
-  experiment.info.row_names = names_of(program.rows);
+  Experiment experiment = experiment_of(program);
+  experiment.plan = [&](const Options& options, Progress& progress) {
+    return plan(program, options, progress);
+  };
+  experiment.table = [&](std::vector<RowReport> reports, std::vector<std::string> footer) {
+    const std::string title = title_of(program, reports.front());
+    return table_of(program, title, std::move(reports), std::move(footer));
+  };
   return run_experiment(experiment, argc, argv);
 }
 

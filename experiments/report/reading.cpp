@@ -61,10 +61,7 @@ RowReport report_of(const Reading& reading, const std::map<std::string, const Ro
     report.precision = row.precision;
     report.wanted = std::max(report.wanted, row.wanted);
     report.diverged.insert(report.diverged.end(), row.diverged.begin(), row.diverged.end());
-    for (const std::string& note : row.notes) {
-      if (std::find(report.notes.begin(), report.notes.end(), note) == report.notes.end())
-        report.notes.push_back(note);
-    }
+    for (const std::string& note : row.notes) report.note(note);
   }
   for (const auto& [seed, runs] : by_seed(reading.needs, rows)) {
     Result numbers{.config = {{"seed", seed}}};

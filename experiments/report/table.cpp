@@ -251,6 +251,10 @@ json report_json(const RowReport& report) {
 
 }  // namespace
 
+void RowReport::note(const std::string& text) {
+  if (std::ranges::find(notes, text) == notes.end()) notes.push_back(text);
+}
+
 Sample RowReport::sample(const Quantity& quantity) const {
   std::vector<double> values;
   for (const Result& run : runs) {

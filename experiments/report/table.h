@@ -29,6 +29,8 @@ struct RowReport {
   int wanted = 0;                            ///< seeds asked for
   std::optional<std::int64_t> classes = {};  ///< judged below full size by FitCheck
 
+  /// Adds a note unless it is there.
+  void note(const std::string& text);
   /// Of one quantity over the runs that have it.
   Sample sample(const Quantity& quantity) const;
   /// Of all runs.
